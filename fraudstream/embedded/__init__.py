@@ -1,0 +1,1 @@
+"""An in-process Kafka-protocol cluster and local stores, so that one command runs everything."""

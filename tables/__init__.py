@@ -1,0 +1,1 @@
+"""What is remembered: one typed door to state a module."""
