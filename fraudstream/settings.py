@@ -1,0 +1,287 @@
+"""Every setting, read from the environment in one place.
+
+The fields below are the reference: ``docs/settings.md`` is made from them and a test compares the two.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from fraudstream.durations import parse_duration
+from fraudstream.errors import InvalidInput
+from fraudstream.settings_reading import (
+    collect_variables,
+    describe_faults,
+    refuse,
+    require_scheme,
+    split_list,
+    variable_of,
+)
+
+
+class Role(StrEnum):
+    """What a worker process does."""
+
+    SCORING = "scoring"
+    SINKS = "sinks"
+    LEARNING = "learning"
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except InvalidInput as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _kafka_url(value: object) -> object:
+    url = urlsplit(str(value).split(",", maxsplit=1)[0])
+    if "@" in str(value):
+        msg = "credentials do not belong in it: use FRAUDSTREAM_KAFKA_USERNAME and FRAUDSTREAM_KAFKA_PASSWORD"
+        raise ValueError(msg)
+    if url.scheme != "kafka":
+        msg = "expected kafka://host:port, several brokers separated by commas"
+        raise ValueError(msg)
+    for server in split_servers(str(value)):
+        if not re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", server):
+            msg = f"expected host:port for each broker, got {server!r}"
+            raise ValueError(msg)
+    return value
+
+
+def split_servers(kafka_url: str) -> list[str]:
+    """Return the brokers of a ``kafka://`` URL as ``host:port``; a missing port is 9092.
+
+    >>> split_servers("kafka://one,kafka://two:9093")
+    ['one:9092', 'two:9093']
+    """
+    servers = [part.strip().removeprefix("kafka://").rstrip("/") for part in kafka_url.split(",")]
+    return [server if re.search(r":\d+$", server) or not server else f"{server}:9092" for server in servers]
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+KafkaUrl = Annotated[str, BeforeValidator(_kafka_url)]
+MongoUrl = Annotated[SecretStr, BeforeValidator(require_scheme("mongodb", "mongodb+srv", "sqlite"))]
+MariaDbUrl = Annotated[SecretStr, BeforeValidator(require_scheme("mysql", "mariadb", "sqlite"))]
+Files = Annotated[tuple[FilePath, ...], BeforeValidator(split_list)]
+
+
+class Settings(BaseSettings):
+    """All settings of one process: frozen, valid as a whole, secrets masked wherever it is printed."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    role: Role | None = Field(None, description="What this worker does; `fraudstream worker` sets it itself.")
+    kafka_url: KafkaUrl = Field(
+        "kafka://localhost:9092", description="Brokers to start from, several separated by commas."
+    )
+    mongo_url: MongoUrl = Field(
+        SecretStr("mongodb://localhost:27017/fraudstream"),
+        description="Archive of classifications: `mongodb://…` or `sqlite:///file`.",
+    )
+    mariadb_url: MariaDbUrl = Field(
+        SecretStr("mysql://fraudstream@localhost:3306/fraudstream"),
+        description="Store of window counts: `mysql://…` or `sqlite:///file`.",
+    )
+    epoch: int = Field(
+        1,
+        ge=1,
+        description="Life of the transactions topic: one more whenever it was deleted and made again.",
+    )
+    label_wait: Duration = Field(
+        timedelta(days=7), description="After this long without a label a transaction is presumed genuine."
+    )
+    label_deadline: Duration = Field(
+        timedelta(days=1),
+        description="How long a label waits for its transaction before it is a dead letter.",
+    )
+    learn_from_messages: bool = Field(
+        False, description="Learn from labels that travel inside transactions, after `message_label_delay`."
+    )
+    message_label_delay: Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))] = Field(
+        timedelta(days=7), description="How late a label inside a transaction is taken to become known."
+    )
+    review_budget: int = Field(100, ge=1, description="Alerts a day that people can look at.")
+    review_at: float = Field(0.3, ge=0, le=1, description="Scores from here on are decided `review`.")
+    decline_at: float = Field(0.9, ge=0, le=1, description="Scores from here on are decided `decline`.")
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,100}$",
+        description="Put before every topic, group and transactional id.",
+    )
+    partitions: int = Field(
+        4, ge=1, le=1000, description="Partitions of `transactions`, and of every topic aligned with it."
+    )
+    replication_factor: int = Field(
+        1, ge=1, le=32, description="Copies of each partition when topics are created."
+    )
+    wire_formats: Files = Field(
+        (),
+        description="Mapping files of further wire formats, separated by commas; asked before the shipped.",
+    )
+    card_hash_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None,
+        description="Key to hash card ids that look like card numbers with; without it they are refused.",
+    )
+    member_id: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,200}$",
+        description="Static group member id, unique to the process (a pod's name); empty for none.",
+    )
+    session_timeout_seconds: float = Field(
+        6.0,
+        ge=1,
+        le=1800,
+        description="After this long without a heartbeat the broker gives partitions away.",
+    )
+    commit_interval_seconds: float = Field(
+        1.0, gt=0, le=60, description="How often offsets are committed; after a kill so much is done again."
+    )
+    fetch_wait_ms: int = Field(
+        20,
+        ge=0,
+        le=5000,
+        description="How long a broker may hold a fetch back: latency against idle requests.",
+    )
+    slice_size: int = Field(
+        512, ge=1, le=10_000, description="Records of one partition handled together, at most."
+    )
+    window_size_seconds: int = Field(300, ge=1, le=86_400, description="Length of a window of event time.")
+    window_grace_seconds: int = Field(
+        60, ge=0, le=86_400, description="How long a window that is past still takes late transactions."
+    )
+    flush_interval_seconds: float = Field(
+        300.0, gt=0, description="How often open windows are written to the store of counts."
+    )
+    snapshot_interval_seconds: float = Field(
+        0.25, gt=0, le=3600, description="A new model is published at most this often."
+    )
+    dead_letter_brake: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of dead letters above which the worker stops instead of setting more aside.",
+    )
+    dead_letter_brake_records: int = Field(
+        100,
+        ge=1,
+        description="Latest records over which that share is taken; the brake is off until so many came.",
+    )
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address metrics and health listen on.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Port of metrics and health; 0 takes any that is free. "
+        "`fraudstream worker` counts up from it, one port a process.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` writes text to a terminal and JSON lines anywhere else."
+    )
+    data_dir: Path = Field(Path(".fraudstream"), description="Folder for what a worker keeps on disk.")
+    kafka_tls: bool = Field(
+        False, description="Encrypt connections to Kafka; implied by the three files below."
+    )
+    kafka_ca_file: FilePath | None = Field(None, description="Authorities (PEM) that may vouch for brokers.")
+    kafka_certificate_file: FilePath | None = Field(None, description="Our certificate (PEM) for mutual TLS.")
+    kafka_key_file: FilePath | None = Field(
+        None, description="Private key (PEM) of our certificate, unencrypted."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How to sign in to Kafka; needs user name and password."
+    )
+    kafka_username: str | None = Field(None, min_length=1, description="User name for Kafka.")
+    kafka_password: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        None, description="Password for Kafka."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing behind the caller's back: :meth:`load` is handed the environment."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Self:
+        """Read all settings from an environment.
+
+        ``FRAUDSTREAM_<FIELD>`` sets a field and an empty value leaves its default; each secret may instead be
+        named as a file by ``FRAUDSTREAM_<FIELD>_FILE``. Other ``FRAUDSTREAM_`` variables are an error.
+
+        Raises
+        ------
+        InvalidSettings
+            Naming every variable that is wrong, one line each, without the value of any secret.
+        """
+        secrets = {name for name, field in cls.model_fields.items() if "SecretStr" in str(field.annotation)}
+        values, faults = collect_variables(environ, fields=set(cls.model_fields), secrets=secrets)
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as exc:
+            faults += describe_faults(exc, values, secrets)
+            faults += cls._faults_between(
+                values, {str(fault["loc"][0]) for fault in exc.errors() if fault["loc"]}
+            )
+            refuse(faults)
+        if faults:
+            refuse(faults)
+        return settings
+
+    @classmethod
+    def _faults_between(cls, values: Mapping[str, str], faulty: Collection[str]) -> list[str]:
+        """Return what the sound fields disagree on, which pydantic looks at only when all are sound."""
+        sound = {name: text for name, text in values.items() if name not in faulty}
+        try:
+            cls.model_validate(sound)
+        except ValidationError as exc:
+            lines = describe_faults(exc, sound, ())
+            return [line for line in lines if not any(variable_of(name) in line for name in faulty)]
+        return []
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        faults = []
+        if self.decline_at < self.review_at:
+            faults.append(
+                f"FRAUDSTREAM_DECLINE_AT: expected at least FRAUDSTREAM_REVIEW_AT ({self.review_at}),"
+                f" got {self.decline_at}"
+            )
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            faults.append("FRAUDSTREAM_KAFKA_CERTIFICATE_FILE: goes together with FRAUDSTREAM_KAFKA_KEY_FILE")
+        signing_in = (self.kafka_sasl_mechanism, self.kafka_username, self.kafka_password)
+        if any(signing_in) and not all(signing_in):
+            faults.append(
+                "FRAUDSTREAM_KAFKA_SASL_MECHANISM: goes together with FRAUDSTREAM_KAFKA_USERNAME"
+                " and FRAUDSTREAM_KAFKA_PASSWORD"
+            )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def kafka_servers(self) -> list[str]:
+        """Brokers to start from, each ``host:port``."""
+        return split_servers(self.kafka_url)
+
+    @property
+    def kafka_is_encrypted(self) -> bool:
+        """Whether connections to Kafka use TLS."""
+        return self.kafka_tls or any((self.kafka_ca_file, self.kafka_certificate_file))

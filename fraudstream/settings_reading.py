@@ -1,0 +1,125 @@
+"""From environment variables to field values, and from faults to lines a person can act on."""
+
+import difflib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+
+from fraudstream.errors import InvalidSettings
+
+PREFIX = "FRAUDSTREAM_"
+
+IGNORED = ("FRAUDSTREAM_TEST_", "FRAUDSTREAM_SERVICES_CACHE")
+"""Variables of the test tooling, which may share an environment with a worker."""
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable of a field."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def collect_variables(
+    environ: Mapping[str, str], *, fields: Collection[str], secrets: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the text of each field that is set, and a line for each variable that cannot be used."""
+    values: dict[str, str] = {}
+    faults: list[str] = []
+    from_file = {f"{variable_of(name)}_FILE": name for name in secrets}
+    direct = {variable_of(name): name for name in fields}
+    for variable in sorted(environ):
+        text = environ[variable]
+        if not variable.startswith(PREFIX) or variable.startswith(IGNORED):
+            continue
+        if variable in direct:
+            if text:
+                values[direct[variable]] = text
+        elif variable in from_file:
+            name = from_file[variable]
+            if not text:
+                continue
+            if environ.get(variable.removesuffix("_FILE")):
+                faults.append(f"{variable}: {variable.removesuffix('_FILE')} is set too; keep one of them")
+                continue
+            try:
+                values[name] = Path(text).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
+                faults.append(f"{variable}: cannot read {text}: {reason}")
+                continue
+            if not values[name]:
+                del values[name]
+                faults.append(f"{variable}: {text} is empty")
+        else:
+            near = difflib.get_close_matches(variable, [*direct, *from_file], n=1)
+            faults.append(f"{variable}: no such setting{f'; did you mean {near[0]}?' if near else ''}")
+    return values, faults
+
+
+def describe_faults(error: ValidationError, values: Mapping[str, str], secrets: Collection[str]) -> list[str]:
+    """Return a line for each thing pydantic refused, by the variable's name, never with a secret's value."""
+    lines: list[str] = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        said = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:
+            lines.extend(said.splitlines())
+            continue
+        name = str(fault["loc"][0])
+        said = said.replace("Input should", "should", 1).replace(" items after validation", " characters")
+        got = (
+            f", got {values[name]!r}" if name in values and name not in secrets and "got " not in said else ""
+        )
+        lines.append(f"{variable_of(name)}: {said}{got}")
+    return lines
+
+
+def refuse(faults: Sequence[str]) -> NoReturn:
+    """Raise :class:`InvalidSettings` with one line for each fault, sorted by variable."""
+    raise InvalidSettings("\n".join(sorted(dict.fromkeys(faults))))
+
+
+def require_scheme(*schemes: str) -> Callable[[object], object]:
+    """Return a check that a URL has one of the schemes; its error never shows the URL."""
+
+    def check(value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError:
+            msg = "not a URL that can be read (is its port a number?)"
+            raise ValueError(msg) from None
+        if parts.scheme not in schemes:
+            msg = f"expected a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+            raise ValueError(msg)
+        if parts.scheme == "sqlite" and not parts.path.strip("/"):
+            msg = "expected sqlite:///file"
+            raise ValueError(msg)
+        if parts.scheme != "sqlite" and not parts.hostname:
+            msg = "expected a host name after the scheme"
+            raise ValueError(msg)
+        return value
+
+    return check
+
+
+def split_list(value: object) -> object:
+    """Split text at commas, dropping blanks; anything else is left as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def mask_url(url: str) -> str:
+    """Return a URL fit for logs and errors: without password and without query.
+
+    >>> mask_url("mysql://app:s3cret@db:3306/fraudstream?ssl=1")
+    'mysql://app:***@db:3306/fraudstream'
+    """
+    parts = urlsplit(url)
+    location = parts.netloc
+    if parts.password is not None:
+        location = f"{parts.username}:***@{location.rpartition('@')[2]}"
+    return parts._replace(netloc=location, query="", fragment="").geturl()
