@@ -1,0 +1,170 @@
+"""Faust's consumer, made exact for slices.
+
+Every override names the stock behaviour it replaces. Private names relied on (``tests/delivery/test_private_names.py``
+pins each): ``Consumer._add_gap``, ``Consumer._gap``, ``Consumer._get_active_partitions``, ``Consumer._new_consumer_thread``,
+``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_max_wait_ms``.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import faust
+from faust.tables.manager import TableManager
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from fraudstream.delivery.slices import RecordSlice, is_sliced
+
+if TYPE_CHECKING:
+    from fraudstream.delivery.lane import Lane
+
+
+class SliceConsumerThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread, with a fetch wait that fits a stream.
+
+    Stock waits up to 1.5 s at the broker for a partition that was just drained; one fetch is in flight for each broker, so
+    every other partition waits with it.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = cast(SliceTransport, transport).fetch_wait_ms
+        return consumer
+
+
+class SliceConsumer(driver.Consumer):
+    """Commits a slice only when its agent marked it processed, and moves positions only while nothing flows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Where the hole before a slice begins, by the slice's partition and last offset.
+        self._slice_from: dict[tuple[TP, int], int] = {}
+        self._room: asyncio.Event | None = None
+
+    @property
+    def lane(self) -> "Lane | None":
+        """The lane of this app's agent, once it is attached."""
+        return cast("SliceTransport", self.transport).lane
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return SliceConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        # A slice makes Faust's offset jump, and stock counts every jump as acknowledged at delivery: a slice thrown away by
+        # a rebalance would be committed unprocessed. Remember the jump and count it when the slice is done.
+        if is_sliced(tp.topic):
+            self._slice_from[tp, offset_to] = offset_from
+        else:
+            await super()._add_gap(tp, offset_from, offset_to - 1)  # stock includes the delivered offset itself
+
+    def ack(self, message: Any) -> bool:
+        """Count a slice's offsets as done, if and only if the slice was processed.
+
+        Stock acknowledges whatever leaves a stream: skipped, cancelled and failed events too.
+        """
+        part = message.value
+        if isinstance(part, RecordSlice) and not message.acked:
+            start = min(part.first, self._slice_from.pop((message.tp, message.offset), part.first))
+            if not part.processed:
+                message.acked = True
+                self.unacked.discard(message)
+                return False
+            if start < message.offset:
+                self._gap[message.tp].addi(start, message.offset)
+        return super().ack(message)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Ignore Faust's own back-pressure for slices: :meth:`hold` is ours, a partition at a time."""
+        if not is_sliced(tp.topic):
+            super().on_buffer_full(tp)
+
+    def hold(self, tp: TP) -> None:
+        """Stop fetching one partition; what this fetch already brought still comes."""
+        driver.Consumer.on_buffer_full(self, tp)
+
+    def release(self, tp: TP) -> None:
+        """Fetch a held partition again, at once."""
+        self.on_buffer_drop(tp)
+        if self._room is not None:
+            self._room.set()
+
+    async def sleep(self, n: Any, **kwargs: Any) -> None:
+        """Sleep, but wake up as soon as a held partition has room.
+
+        Stock sleeps a whole second when every partition is held.
+        """
+        if n == 1 and not self._get_active_partitions():
+            self._room = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._room.wait(), 1)
+            except TimeoutError:
+                pass
+            finally:
+                self._room = None
+        else:
+            await super().sleep(n, **kwargs)
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets while nothing flows; recovery resumes the flow right after.
+
+        Stock resumes the partitions first, so that records of the old position mix with those of the new.
+        """
+        if self.flow_active:
+            self.stop_flow()
+        self._slice_from.clear()
+        await super().perform_seek()
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to the committed offsets, and to the beginning where nothing has been committed yet.
+
+        aiokafka leaves a partition without a commit where it happens to stand, past records that recovery threw away.
+        """
+        committed = await super().seek_to_committed()
+        fresh = [tp for tp in self.assignment() if is_sliced(tp.topic) and not self._is_changelog_tp(tp) and not committed.get(tp)]
+        if fresh:
+            for tp, offset in (await self.earliest_offsets(*fresh)).items():
+                await self.seek(tp, offset)
+        return committed
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let go of work that a store keeps waiting, so that a rebalance never waits for a store."""
+        if self.lane is not None:
+            self.lane.let_go()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Take over partitions: check the epoch, fence older owners, and only then let recovery read the changelog.
+
+        The flow is on when a worker starts; stock would deliver records while this waits.
+        """
+        if self.flow_active:
+            self.stop_flow()
+        if self.lane is not None:
+            await self.lane.take_over(assigned)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+class SliceTransport(driver.Transport):
+    """Faust's transport with the consumer above."""
+
+    Consumer = SliceConsumer
+    lane: "Lane | None" = None
+    #: How long the broker may wait for more records before it answers a fetch: latency against requests a second.
+    fetch_wait_ms = 20
+
+
+class QuickTables(TableManager):
+    """Faust's table manager without the fixed second that it sleeps at each start to let agents register."""
+
+    async def sleep(self, n: Any, **kwargs: Any) -> None:
+        """Sleep, but 20 ms where stock sleeps its fixed second: ours registers its one agent beforehand."""
+        await super().sleep(0.02 if n == 1.0 else n, **kwargs)
+
+
+def install(app: faust.App, fetch_wait_ms: int) -> SliceTransport:
+    """Give an app the transport above, before anything has asked for its consumer."""
+    transport = SliceTransport(app.conf.broker_consumer, app)
+    transport.fetch_wait_ms = fetch_wait_ms
+    app.transport = transport
+    return transport

@@ -1,0 +1,157 @@
+"""Refusing results of another life of the source topic.
+
+A topic that was deleted and made again starts its offsets anew. Whoever tells replays by offsets would take every new
+transaction for an old one and drop it, silently. So whoever takes over a partition first compares what was stored or
+published with what the source log holds: the newest result may not lie beyond the log, and where its source record is
+still there, it must be the same transaction.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from fraudstream.delivery.logs import LogReader
+from fraudstream.errors import EpochMismatch, InvalidMessage, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class _Source(msgspec.Struct):
+    epoch: int
+    partition: int
+    offset: int
+
+
+class _Named(msgspec.Struct):
+    transaction_id: str
+
+
+class _Published(msgspec.Struct):
+    """The part of a classification or alert that tells which source record it came from."""
+
+    source: _Source
+    transaction: _Named
+
+
+_decode = msgspec.json.Decoder(_Published).decode
+
+#: Reads the transaction id out of a source record; raises ``InvalidMessage`` for records that are none.
+TransactionId = Callable[["ConsumerRecord[bytes, bytes]"], str]
+#: Returns, a partition, the highest source offset a store holds of an epoch.
+StoredOffsets = Callable[[int], Awaitable[dict[int, int]]]
+
+
+class EpochGuard:
+    """Compares published and stored results with the source log.
+
+    Parameters
+    ----------
+    reader
+        Reads ends of logs.
+    epoch
+        The epoch this worker was started with.
+    source
+        The transaction topic.
+    outputs
+        Aligned topics whose newest record names its source.
+    stored
+        What a store holds, where the agent has one; ``store_name`` names it in messages.
+    transaction_id
+        Reads the id out of a source record.
+    """
+
+    def __init__(
+        self,
+        reader: LogReader,
+        *,
+        epoch: int,
+        source: str,
+        outputs: Sequence[str] = (),
+        stored: StoredOffsets | None = None,
+        store_name: str = "",
+        transaction_id: TransactionId | None = None,
+    ) -> None:
+        self._reader = reader
+        self._epoch = epoch
+        self._source = source
+        self._outputs = outputs
+        self._stored = stored
+        self._store_name = store_name
+        self._transaction_id = transaction_id
+
+    async def published_tail(self, topic: str, partition: int) -> int:
+        """Return the source offset of the newest record of an aligned partition in this epoch; -1 if there is none."""
+        published = await self._last_published(topic, partition)
+        return -1 if published is None or published.source.epoch != self._epoch else published.source.offset
+
+    async def check(self, partitions: Sequence[int]) -> None:
+        """Raise ``EpochMismatch`` when results belong to another life of the source.
+
+        A store that does not answer is not waited for: it is compared by whoever writes to it, before the first write.
+        """
+        for partition in partitions:
+            for topic in self._outputs:
+                published = await self._last_published(topic, partition)
+                if published is not None:
+                    await self._compare(topic, partition, published)
+        if self._stored is not None:
+            try:
+                await self.check_store(partitions)
+            except StoreUnavailable as exc:
+                log.warning("epoch of the store not compared yet", extra={"store": exc.store, "reason": exc.reason})
+
+    async def check_store(self, partitions: Sequence[int]) -> None:
+        """Raise ``EpochMismatch`` when the store is ahead of the source log, ``StoreUnavailable`` when it is down."""
+        if self._stored is None:
+            return
+        highest = await self._stored(self._epoch)
+        for partition in partitions:
+            if partition in highest:
+                end = (await self._reader.bounds(self._source, partition)).end
+                if highest[partition] >= end:
+                    raise EpochMismatch(self._beyond(self._store_name, partition, highest[partition], end))
+
+    async def _last_published(self, topic: str, partition: int) -> _Published | None:
+        record = await self._reader.last_record(topic, partition)
+        if record is None or record.value is None:
+            return None
+        return _decode(record.value)
+
+    async def _compare(self, topic: str, partition: int, published: _Published) -> None:
+        if published.source.epoch > self._epoch:
+            raise EpochMismatch(
+                f"{topic}[{partition}] holds results of epoch {published.source.epoch}, this worker was started with "
+                f"epoch {self._epoch}: set FRAUDSTREAM_EPOCH={published.source.epoch}"
+            )
+        if published.source.epoch < self._epoch:
+            return
+        bounds = await self._reader.bounds(self._source, partition)
+        offset = published.source.offset
+        if offset >= bounds.end:
+            raise EpochMismatch(self._beyond(topic, partition, offset, bounds.end))
+        if self._transaction_id is None or offset < bounds.low:
+            return
+        record = await self._reader.record_at(self._source, partition, offset)
+        if record is None:
+            return
+        try:
+            found = self._transaction_id(record)
+        except InvalidMessage:
+            found = "no transaction"
+        if found != published.transaction.transaction_id:
+            raise EpochMismatch(
+                f"{topic}[{partition}] ends with transaction {published.transaction.transaction_id!r} of source offset "
+                f"{offset}, but {self._source}[{partition}]@{offset} holds {found!r}: the source topic was made again; "
+                + self._way_out()
+            )
+
+    def _beyond(self, where: str, partition: int, offset: int, end: int) -> str:
+        return (
+            f"{where} holds results of {self._source}[{partition}] up to offset {offset}, but that log ends at {end}: the "
+            f"source topic was made again; " + self._way_out()
+        )
+
+    def _way_out(self) -> str:
+        return f"start every worker with FRAUDSTREAM_EPOCH={self._epoch + 1} to go on beside the old results"

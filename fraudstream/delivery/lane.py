@@ -1,0 +1,329 @@
+"""One agent's way from slices to checkpoints: nothing lost, nothing doubled.
+
+A lane belongs to one Faust app with one agent. It judges slices as they come, hands what follows to one delivery task a
+partition (so that the next slice is computed while the last is in flight, in order), and holds back a partition whose
+work piles up, without stopping the others.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from aiokafka.errors import KafkaError, ProducerFenced
+from faust.types import TP, EventT, StreamT
+
+from fraudstream.delivery.epoch import EpochGuard
+from fraudstream.delivery.fencing import FencedProducers
+from fraudstream.delivery.records import OutRecord
+from fraudstream.delivery.slices import RecordSlice, sliced_topic
+from fraudstream.delivery.stopping import ExitStatus, stop_process
+from fraudstream.delivery.table import SliceTable
+from fraudstream.delivery.work import Consumer, SliceHandler, Work
+from fraudstream.errors import OperatorError, StoreUnavailable
+from fraudstream.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+#: Slices waiting in one partition above which its fetching is held, and at which it goes on. Eight slices of 512 records
+#: of 600 bytes are 2.4 MB; what one fetch (1 MB) already brought comes on top.
+HIGH, LOW = 8, 3
+#: Pause between tries of a store: doubled from the first to the last, half of it random so that workers spread.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    event: EventT[Any] | None  # None: work of a timer, nothing to acknowledge
+    work: Work
+    last_offset: int
+    queued_at: float
+
+
+class _LetGo(Exception):  # noqa: N818 - a signal within this module, not an error
+    """The partition may move; unfinished work is left to its next owner."""
+
+
+class Lane:
+    """Delivers one agent's work.
+
+    Parameters
+    ----------
+    app
+        The Faust app, whose transport is a ``SliceTransport``.
+    source
+        Topic read.
+    output
+        Topic that ``Work.outputs`` go to; None when there are none.
+    aligned
+        The output has as many partitions as the source: a record goes to the partition of its source, and one at or
+        below the published tail is not published again. Otherwise outputs go to partition 0 and their readers tell replays.
+    dead_letter_topic
+        Topic that ``Work.dead_letters`` go to.
+    table
+        State kept by the agent, if any.
+    epoch
+        Refuses partitions whose published or stored results belong to another life of the source.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        *,
+        name: str,
+        source: str,
+        output: str | None,
+        aligned: bool,
+        dead_letter_topic: str,
+        table: SliceTable[Any] | None,
+        producers: FencedProducers,
+        epoch: EpochGuard,
+        metrics: Metrics,
+    ) -> None:
+        self.app = app
+        self.name = name
+        self.source = source
+        self.output = output
+        self.aligned = aligned
+        self.dead_letter_topic = dead_letter_topic
+        self.table = table
+        self.producers = producers
+        self.epoch = epoch
+        self.metrics = metrics
+        self.owned: set[int] = set()
+        self._handler: SliceHandler | None = None
+        self._queues: dict[int, asyncio.Queue[_Pending]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._held: set[int] = set()
+        self._letting_go = asyncio.Event()
+        self._tails: dict[int, int] = {}
+        #: Slices judged but not yet durable, a partition: while there are any, memory is ahead of the changelog.
+        self._unfinished: dict[int, int] = defaultdict(int)
+        #: Partitions of which judged work was given up: memory is ahead of the changelog until it is recovered.
+        self._ahead: set[int] = set()
+
+    # -- the agent ---------------------------------------------------------------------------------------------------
+
+    def attach(self, handler: SliceHandler, *, agent_name: str) -> None:
+        """Make ``handler`` the app's one agent."""
+        self._handler = handler
+        topic = sliced_topic(self.app, self.source)
+
+        async def run(stream: StreamT[Any]) -> None:
+            async for event in stream.noack().events():
+                await self._accept(event)
+
+        run.__doc__ = handler.__doc__
+        run.__name__ = agent_name
+        self.app.agent(topic, name=agent_name)(run)
+
+    async def _accept(self, event: EventT[Any]) -> None:
+        part: RecordSlice = event.value
+        handler = self._handler
+        assert handler is not None, "attach() comes first"  # noqa: S101 - a fault of ours, not of a message
+        try:
+            await handler.ready(part)
+            if event.message.generation_id != self.app.consumer_generation_id:
+                event.ack()  # not processed: the next owner reads it again
+                return
+            work = handler.judge(part)
+        except asyncio.CancelledError:
+            raise
+        except OperatorError as exc:
+            stop_process(str(exc), ExitStatus.REFUSED)
+        except BaseException:  # noqa: BLE001 - whatever it was, this slice must not be marked
+            stop_process(f"{self.name} could not judge {part!r}")
+        self.put(part.partition, work, event=event, last_offset=part.offset)
+
+    def put(self, partition: int, work: Work, *, event: EventT[Any] | None = None, last_offset: int = -1) -> None:
+        """Queue work for a partition behind what is already there; a timer's work has no event."""
+        queue = self._queues.get(partition)
+        if queue is None:
+            queue = self._queues[partition] = asyncio.Queue()
+            self._tasks[partition] = asyncio.create_task(self._deliver(partition, queue), name=f"{self.name}-{partition}")
+        self._unfinished[partition] += 1
+        queue.put_nowait(_Pending(event, work, last_offset, time.monotonic()))
+        self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
+        if queue.qsize() >= HIGH and partition not in self._held:
+            self._held.add(partition)
+            self._consumer.hold(TP(self.source, partition))
+
+    def pending(self) -> int:
+        """Return how many slices are judged and not yet durable."""
+        return sum(self._unfinished.values())
+
+    @property
+    def _consumer(self) -> Consumer:
+        return self.app.consumer  # type: ignore[return-value] # our own SliceConsumer
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, partition: int, queue: asyncio.Queue[_Pending]) -> None:
+        while True:
+            pending = await queue.get()
+            try:
+                await self._checkpoint(partition, pending)
+            except _LetGo:
+                self._ahead.add(partition)
+                if pending.event is not None:
+                    pending.event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
+            except ProducerFenced:
+                stop_process(f"{self.name}: another worker owns partition {partition} now", ExitStatus.FENCED)
+            except OperatorError as exc:
+                stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
+            except KafkaError as exc:
+                stop_process(f"{self.name}: the broker did not take partition {partition}: {exc!r}", ExitStatus.FENCED)
+            except asyncio.CancelledError:
+                raise
+            except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
+                stop_process(f"{self.name} could not deliver partition {partition}")
+            finally:
+                self._unfinished[partition] -= 1
+            if partition in self._held and queue.qsize() <= LOW:
+                self._held.discard(partition)
+                self._consumer.release(TP(self.source, partition))
+
+    async def _checkpoint(self, partition: int, pending: _Pending) -> None:
+        """Make one slice's work durable, in this order, and only then let its offsets be committed.
+
+        1. ``before``: stores are written and looked up, retried while they are down.
+        2. Dead letters, then outputs are published and every acknowledgement awaited. Of an aligned lane, records at or
+           below the published tail are left out: an earlier run of this slice published them.
+        3. Each changed key is written once to the changelog, its value carrying the highest source offset applied;
+           acknowledgement awaited.
+        4. ``after``: stores learn what was published.
+        5. The slice is marked processed and acknowledged; Faust may commit it.
+
+        A crash between any two steps repeats the slice from step 1, and every step is idempotent: stores by position,
+        outputs by the tail, table entries by their applied offset.
+        """
+        work = pending.work
+        if work.before is not None:
+            await self._until_available(work.before)
+        self._refuse_if_lost(partition, pending)
+        started = time.perf_counter()
+        outputs, dead_letters = work.outputs, work.dead_letters
+        if self.aligned and (outputs or dead_letters):
+            tail = await self._tail(partition)
+            outputs = self._above(tail, outputs)
+            dead_letters = self._above(tail, dead_letters)
+        if dead_letters:
+            await self.producers.send(partition, self.dead_letter_topic, dead_letters, to_partition=0)
+        if self.output is not None and outputs:
+            await self.producers.send(partition, self.output, outputs, to_partition=None if self.aligned else 0)
+            if self.aligned:
+                self._tails[partition] = outputs[-1].source_offset
+        published = time.perf_counter()
+        if self.table is not None and work.changes:
+            await self.table.write(partition, work.changes, self.producers)
+        written = time.perf_counter()
+        if work.after is not None:
+            await self._until_available(work.after)
+        event = pending.event
+        if event is not None:
+            event.value.processed = True
+            event.ack()
+            self.metrics.checkpoint_time.labels(agent=self.name).set_to_current_time()
+        if work.done is not None:
+            work.done()
+        stage = self.metrics.stage_seconds
+        stage.labels(agent=self.name, stage="publish").observe(published - started)
+        stage.labels(agent=self.name, stage="changelog").observe(written - published)
+        stage.labels(agent=self.name, stage="slice").observe(time.monotonic() - pending.queued_at)
+        self.metrics.pending_slices.labels(agent=self.name).set(self.pending() - 1)
+
+    def _above(self, tail: int, records: list[OutRecord]) -> list[OutRecord]:
+        if not records or records[0].source_offset > tail:
+            return records
+        fresh = [record for record in records if record.source_offset > tail]
+        self.metrics.published_tail_skips.labels(agent=self.name).inc(len(records) - len(fresh))
+        return fresh
+
+    def _refuse_if_lost(self, partition: int, pending: _Pending) -> None:
+        lost = partition not in self.owned
+        if pending.event is not None:
+            lost = lost or pending.event.message.generation_id != self.app.consumer_generation_id
+        if lost:
+            raise _LetGo
+
+    async def _tail(self, partition: int) -> int:
+        # Read once a (partition, assignment), at its first slice: after the fence, so that nobody else can move it;
+        # afterwards only our own publishes move it.
+        if partition not in self._tails:
+            assert self.output is not None  # noqa: S101 - an aligned lane has an output
+            self._tails[partition] = await self.epoch.published_tail(self.output, partition)
+        return self._tails[partition]
+
+    async def _until_available(self, action: Callable[[], Awaitable[None]]) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            if self._letting_go.is_set():
+                raise _LetGo
+            try:
+                await action()
+            except StoreUnavailable as exc:
+                self.metrics.store_up.labels(store=exc.store).set(0)
+                self.metrics.store_retries.labels(store=exc.store).inc()
+                if pause == FIRST_PAUSE_SECONDS:
+                    log.warning("store unavailable, its agent waits", extra={"agent": self.name, "store": exc.store, "reason": exc.reason})
+                wait = pause * random.uniform(0.5, 1.0)
+                pause = min(pause * 2, LAST_PAUSE_SECONDS)
+                try:
+                    await asyncio.wait_for(self._letting_go.wait(), wait)
+                except TimeoutError:
+                    continue
+            else:
+                return
+
+    # -- ownership ---------------------------------------------------------------------------------------------------
+
+    def let_go(self) -> None:
+        """Leave work that waits for a store to the next owner; work in flight to the broker still finishes."""
+        self._letting_go.set()
+
+    async def take_over(self, assigned: Iterable[TP]) -> None:
+        """Become the owner of exactly these partitions, before Faust recovers their state.
+
+        1. Whatever is still queued here is dropped: nothing of this process is in flight afterwards.
+        2. The epoch is checked; a mismatch ends the process with both offsets named.
+        3. Older owners are fenced from the outputs and the changelog.
+        4. State in memory is kept only where it provably equals the changelog; else it is forgotten and recovered.
+        """
+        partitions = sorted(tp.partition for tp in assigned if tp.topic == self.source)
+        self._letting_go.set()
+        clean = {p for p, unfinished in self._unfinished.items() if unfinished == 0} - self._ahead
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+        self._queues.clear()
+        self._held.clear()
+        self._tails.clear()
+        self._unfinished.clear()
+        self._ahead.clear()
+        await self.producers.release(self.owned - set(partitions))
+        self.owned = set(partitions)
+        try:
+            await self.epoch.check(partitions)
+            claims = await asyncio.gather(*(self._fence(partition) for partition in partitions))
+            if self.table is not None:
+                self.table.take_over({p: claim for p, claim in zip(partitions, claims, strict=True) if claim is not None}, clean)
+            if self._handler is not None:
+                await self._handler.take_over(partitions)
+        except OperatorError as exc:
+            stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
+        except KafkaError as exc:
+            stop_process(f"{self.name}: could not take over partitions {partitions}: {exc!r}", ExitStatus.FENCED)
+        self._letting_go.clear()
+        self.metrics.rebalances.labels(agent=self.name).inc()
+
+    async def _fence(self, partition: int) -> int | None:
+        logs = [self.output] if self.output is not None and self.aligned else []
+        changelogs = [self.table.changelog_topic_name] if self.table is not None else []
+        claims = await self.producers.claim(partition, logs, changelogs)
+        return claims[changelogs[0]] if changelogs else None

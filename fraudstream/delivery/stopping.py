@@ -1,0 +1,36 @@
+"""How a worker ends when it may not go on.
+
+A slice that could not be finished must not be marked, and nothing that runs afterwards in this process may mark it
+either. Ending the process at once is the one way that depends on nobody's cleanup: the next owner starts from the last
+checkpoint.
+"""
+
+import logging
+import os
+import sys
+from enum import IntEnum
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of a worker process, after the BSD ``sysexits`` convention where one fits."""
+
+    FAULT = 70  #: our own fault: restart from the checkpoint
+    FENCED = 75  #: another worker owns the partition now: restart and join again
+    REFUSED = 78  #: a person must decide first: restarting does not help
+
+
+def stop_process(reason: str, status: ExitStatus = ExitStatus.FAULT) -> NoReturn:
+    """End this process without marking anything as done.
+
+    Logs ``reason`` with the current exception, if there is one, flushes the streams and leaves by ``os._exit``: no
+    handler, no ``finally`` and no other task runs any more.
+    """
+    log.critical("worker stops: %s", reason, exc_info=sys.exc_info()[0] is not None and status is ExitStatus.FAULT)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)

@@ -1,0 +1,62 @@
+"""What an agent asks for when it has looked at a slice, and what it is told in return."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from faust.types import TP
+
+from fraudstream.delivery.records import OutRecord
+from fraudstream.delivery.slices import RecordSlice
+
+
+@dataclass(slots=True)
+class Work:
+    """Everything that follows from one slice. The lane does it in the order of the fields.
+
+    Attributes
+    ----------
+    before
+        Awaited first, and again after a pause for as long as it raises ``StoreUnavailable``: writing to a store, or
+        looking something up and adding to the fields below. Must be repeatable as a whole.
+    outputs
+        Records for the lane's output topic.
+    dead_letters
+        Records for the dead-letter topic.
+    changes
+        Changed table entries, each key once: key and value, ``None`` to delete.
+    after
+        Awaited once all of the above is durable, retried like ``before``.
+    done
+        Called when the slice may be committed; for counters.
+    """
+
+    before: Callable[[], Awaitable[None]] | None = None
+    outputs: list[OutRecord] = field(default_factory=list)
+    dead_letters: list[OutRecord] = field(default_factory=list)
+    changes: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    after: Callable[[], Awaitable[None]] | None = None
+    done: Callable[[], None] | None = None
+
+
+class SliceHandler(Protocol):
+    """The agent's side of a lane."""
+
+    async def take_over(self, partitions: Sequence[int]) -> None:
+        """Prepare for partitions that are newly ours, before their state is recovered."""
+
+    async def ready(self, part: RecordSlice) -> None:
+        """Return when the slice may be judged."""
+
+    def judge(self, part: RecordSlice) -> Work:
+        """Say what follows from a slice. Called once for each delivery, in order within a partition; no I/O."""
+
+
+class Consumer(Protocol):
+    """What a lane needs of the consumer."""
+
+    def hold(self, tp: TP) -> None:
+        """Stop fetching one partition."""
+
+    def release(self, tp: TP) -> None:
+        """Fetch a held partition again."""
