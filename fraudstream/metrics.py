@@ -1,0 +1,249 @@
+"""Every metric, declared once: what it means, and what to do about it.
+
+``docs/metrics.md`` is made from these declarations and a test compares the two.
+"""
+
+from typing import NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+SLICE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Half a millisecond is a slice of one record on a quiet machine; above 2.5 s a session is in danger."""
+
+LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""From one quiet broker round trip to a backlog of a minute."""
+
+FLUSH_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""A flush of 10 000 cells should take less than a second."""
+
+
+class Declared(NamedTuple):
+    """One metric as an operator reads about it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+    remedy: str
+
+
+class Metrics:
+    """All metrics of one process, registered in ``registry``.
+
+    Labels have few values: never a card, a transaction or a partition.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.declared: list[Declared] = []
+        self._declare_flow()
+        self._declare_delivery()
+        self._declare_stores()
+        self._declare_windows()
+        self._declare_learning()
+
+    def _declare_flow(self) -> None:
+        self.transactions = self._counter(
+            "fraudstream_transactions_total",
+            "Transactions decoded, replayed ones included.",
+            "Zero: see lag.",
+        )
+        self.classifications = self._counter(
+            "fraudstream_classifications_total",
+            "Classifications published, by decision.",
+            "Many more reviews or declines than usual: look at drift and at the newest model.",
+            "decision",
+        )
+        self.alerts = self._counter(
+            "fraudstream_alerts_total",
+            "Alerts published.",
+            "Above the review budget: raise FRAUDSTREAM_REVIEW_AT.",
+        )
+        self.dead_letters = self._counter(
+            "fraudstream_dead_letters_total",
+            "Messages set aside as unusable, by topic they came from and kind of fault.",
+            "`fraudstream dead-letters list` names each fault; `resend` after the repair.",
+            "topic",
+            "reason",
+        )
+        self.slice_seconds = self._histogram(
+            "fraudstream_slice_seconds",
+            "Time one slice spends in a stage: decode, score, publish, changelog, store, label, learn.",
+            "Look at the stage that grew: publish and changelog wait for brokers, store for a store.",
+            SLICE_SECONDS,
+            "stage",
+        )
+        self.stage_records = self._counter(
+            "fraudstream_stage_records_total",
+            "Records that have passed a stage; its rate is the stage's throughput.",
+            "A stage slower than the one before it: see its slice_seconds.",
+            "stage",
+        )
+        self.end_to_end_latency_seconds = self._histogram(
+            "fraudstream_end_to_end_latency_seconds",
+            "From the transaction's Kafka timestamp to its classification being durable.",
+            "High with lag: add workers or partitions. High without: see slice_seconds.",
+            LATENCY_SECONDS,
+        )
+        self.mismatched_keys = self._counter(
+            "fraudstream_mismatched_keys_total",
+            "Transactions that came on another partition than their card's earlier ones.",
+            "The producer must partition by card, or histories are split between partitions.",
+        )
+
+    def _declare_delivery(self) -> None:
+        self.lag_records = self._gauge(
+            "fraudstream_lag_records",
+            "Records of this worker's partitions that are not read yet, by topic.",
+            "Growing: add workers up to the number of partitions; if it stands still, see the log.",
+            "topic",
+        )
+        self.checkpoint_age_seconds = self._gauge(
+            "fraudstream_checkpoint_age_seconds",
+            "Time since the oldest record in work was taken, or 0 with none in work.",
+            "Growing: publishing or a store does not answer; after a kill this much is done again.",
+        )
+        self.pending_records = self._gauge(
+            "fraudstream_pending_records",
+            "Records an agent has taken and not acknowledged.",
+            "At its bound: what the agent waits for is slow; its partitions are held meanwhile.",
+            "agent",
+        )
+        self.rebalances = self._counter(
+            "fraudstream_rebalances_total",
+            "Assignments of partitions to this worker.",
+            "Repeated: workers restart or miss heartbeats (FRAUDSTREAM_SESSION_TIMEOUT_SECONDS).",
+        )
+        self.published_tail_skips = self._counter(
+            "fraudstream_published_tail_skips_total",
+            "Outputs not published again because an earlier life of this partition had published them.",
+            "None: this is the protocol at work after a restart.",
+        )
+        self.recovered = self._gauge(
+            "fraudstream_recovered",
+            "1 when tables are recovered, else 0.",
+            "0 for long: see the log of recovery.",
+        )
+
+    def _declare_stores(self) -> None:
+        self.store_up = self._gauge(
+            "fraudstream_store_up",
+            "1 when the last call to the store succeeded, else 0.",
+            "0: bring the store back; nothing is lost meanwhile and scoring goes on.",
+            "store",
+        )
+        self.store_retries = self._counter(
+            "fraudstream_store_retries_total",
+            "Calls to a store that failed and were made again.",
+            "Rising: the store is away or overloaded.",
+            "store",
+        )
+        self.archive_stored = self._counter(
+            "fraudstream_archive_stored_total",
+            "Classifications that were new to the archive.",
+            "Behind classifications: see pending and lag of the sinks.",
+        )
+        self.counts_flushed = self._counter(
+            "fraudstream_counts_flushed_total",
+            "Cells written to the store of counts.",
+            "Zero for long: see store_up.",
+        )
+        self.flush_seconds = self._histogram(
+            "fraudstream_flush_seconds",
+            "Time one flush of window counts takes.",
+            "Above its interval: the store of counts is too slow.",
+            FLUSH_SECONDS,
+        )
+
+    def _declare_windows(self) -> None:
+        self.open_windows = self._gauge(
+            "fraudstream_open_windows",
+            "Windows still open, over all partitions of this worker.",
+            "Growing without end: a partition stands still in event time.",
+        )
+        self.late_records = self._counter(
+            "fraudstream_late_records_total",
+            "Transactions too late for their window: archived, not counted.",
+            "Many: raise FRAUDSTREAM_WINDOW_GRACE_SECONDS.",
+        )
+        self.window_lateness_seconds = self._gauge(
+            "fraudstream_window_lateness_seconds",
+            "How far the latest slice's oldest transaction lay behind its partition's newest event time.",
+            "Near the grace period: transactions are about to be late.",
+        )
+
+    def _declare_learning(self) -> None:
+        self.labels = self._counter(
+            "fraudstream_labels_total",
+            "Labels handled, by who gave them and what became of them.",
+            "Many waiting or set aside: they name transactions the archive does not know.",
+            "source",
+            "outcome",
+        )
+        self.examples_learned = self._counter(
+            "fraudstream_examples_learned_total",
+            "Training examples learned.",
+            "Zero with labels coming: see the learner.",
+        )
+        self.learning_latency_seconds = self._histogram(
+            "fraudstream_learning_latency_seconds",
+            "From the label's Kafka timestamp to a published model that has learned it.",
+            "High: see lag of labels and training-examples.",
+            LATENCY_SECONDS,
+        )
+        self.model_version = self._gauge(
+            "fraudstream_model_version",
+            "Version of the serving model; 0 is the prior, without a model.",
+            "0 or different between workers for long: see the topic model-snapshots.",
+        )
+        self.model_age_seconds = self._gauge(
+            "fraudstream_model_age_seconds",
+            "Age of the serving model.",
+            "Growing: no labels arrive, or the learner is down.",
+        )
+        self.training_offset = self._gauge(
+            "fraudstream_training_offset",
+            "Offset of the last training example the model has learned.",
+            "Standing still while training-examples grows: the learner is down.",
+        )
+        self.snapshot_bytes = self._gauge(
+            "fraudstream_snapshot_bytes",
+            "Size of the newest model snapshot.",
+            "Near the topic's max.message.bytes: raise it on topic and producers.",
+        )
+        self.snapshots_rejected = self._counter(
+            "fraudstream_snapshots_rejected_total",
+            "Model snapshots refused for checksum, version or content.",
+            "Any: the last good model serves on; find out who wrote the snapshot.",
+        )
+
+    def _counter(self, name: str, meaning: str, remedy: str, *labels: str) -> Counter:
+        self.declared.append(Declared(name, "counter", labels, meaning, remedy))
+        return Counter(name, f"{meaning} {remedy}", labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, remedy: str, *labels: str) -> Gauge:
+        self.declared.append(Declared(name, "gauge", labels, meaning, remedy))
+        return Gauge(name, f"{meaning} {remedy}", labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, remedy: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        self.declared.append(Declared(name, "histogram", labels, meaning, remedy))
+        return Histogram(name, f"{meaning} {remedy}", labels, registry=self.registry, buckets=buckets)
+
+
+def create_registry() -> CollectorRegistry:
+    """Return a registry that already tells of the process itself: CPU, memory, files, garbage, Python."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
