@@ -148,7 +148,7 @@ class Lane:
             self._tasks[partition] = asyncio.create_task(self._deliver(partition, queue), name=f"{self.name}-{partition}")
         self._unfinished[partition] += 1
         queue.put_nowait(_Pending(event, work, last_offset, time.monotonic()))
-        self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
+        self.metrics.pending_records.labels(agent=self.name).inc(len(event.value) if event is not None else 0)
         if queue.qsize() >= HIGH and partition not in self._held:
             self._held.add(partition)
             self._consumer.hold(TP(self.source, partition))
@@ -169,7 +169,8 @@ class Lane:
             try:
                 await self._checkpoint(partition, pending)
             except _LetGo:
-                self._ahead.add(partition)
+                if pending.event is not None or pending.work.changes:
+                    self._ahead.add(partition)
                 if pending.event is not None:
                     pending.event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
             except ProducerFenced:
@@ -184,6 +185,8 @@ class Lane:
                 stop_process(f"{self.name} could not deliver partition {partition}")
             finally:
                 self._unfinished[partition] -= 1
+                if pending.event is not None:
+                    self.metrics.pending_records.labels(agent=self.name).dec(len(pending.event.value))
             if partition in self._held and queue.qsize() <= LOW:
                 self._held.discard(partition)
                 self._consumer.release(TP(self.source, partition))
@@ -213,7 +216,7 @@ class Lane:
             outputs = self._above(tail, outputs)
             dead_letters = self._above(tail, dead_letters)
         if dead_letters:
-            await self.producers.send(partition, self.dead_letter_topic, dead_letters, to_partition=0)
+            await self.producers.send(partition, self.dead_letter_topic, dead_letters)
         if self.output is not None and outputs:
             await self.producers.send(partition, self.output, outputs, to_partition=None if self.aligned else 0)
             if self.aligned:
@@ -228,20 +231,17 @@ class Lane:
         if event is not None:
             event.value.processed = True
             event.ack()
-            self.metrics.checkpoint_time.labels(agent=self.name).set_to_current_time()
         if work.done is not None:
             work.done()
-        stage = self.metrics.stage_seconds
-        stage.labels(agent=self.name, stage="publish").observe(published - started)
-        stage.labels(agent=self.name, stage="changelog").observe(written - published)
-        stage.labels(agent=self.name, stage="slice").observe(time.monotonic() - pending.queued_at)
-        self.metrics.pending_slices.labels(agent=self.name).set(self.pending() - 1)
+        stage = self.metrics.slice_seconds
+        stage.labels(stage="publish").observe(published - started)
+        stage.labels(stage="changelog").observe(written - published)
 
     def _above(self, tail: int, records: list[OutRecord]) -> list[OutRecord]:
         if not records or records[0].source_offset > tail:
             return records
         fresh = [record for record in records if record.source_offset > tail]
-        self.metrics.published_tail_skips.labels(agent=self.name).inc(len(records) - len(fresh))
+        self.metrics.published_tail_skips.inc(len(records) - len(fresh))
         return fresh
 
     def _refuse_if_lost(self, partition: int, pending: _Pending) -> None:
@@ -267,8 +267,6 @@ class Lane:
             try:
                 await action()
             except StoreUnavailable as exc:
-                self.metrics.store_up.labels(store=exc.store).set(0)
-                self.metrics.store_retries.labels(store=exc.store).inc()
                 if pause == FIRST_PAUSE_SECONDS:
                     log.warning("store unavailable, its agent waits", extra={"agent": self.name, "store": exc.store, "reason": exc.reason})
                 wait = pause * random.uniform(0.5, 1.0)
@@ -296,7 +294,7 @@ class Lane:
         """
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self.source)
         self._letting_go.set()
-        clean = {p for p, unfinished in self._unfinished.items() if unfinished == 0} - self._ahead
+        clean = {partition for partition in self.owned if not self._unfinished[partition]} - self._ahead
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -320,7 +318,7 @@ class Lane:
         except KafkaError as exc:
             stop_process(f"{self.name}: could not take over partitions {partitions}: {exc!r}", ExitStatus.FENCED)
         self._letting_go.clear()
-        self.metrics.rebalances.labels(agent=self.name).inc()
+        self.metrics.rebalances.inc()
 
     async def _fence(self, partition: int) -> int | None:
         logs = [self.output] if self.output is not None and self.aligned else []

@@ -49,8 +49,9 @@ class SliceTable(faust.Table[Any, Any], Generic[S]):
         self._restore = restore
         self._view = view
         self.states: dict[int, S] = {}
-        #: Changelog offset up to which memory holds everything, a partition.
+        #: Changelog offset up to which memory holds everything, for each partition whose recovery is complete.
         self._written: dict[int, int] = {}
+        self._claims: dict[int, int] = {}
         read_in_slices(self.changelog_topic_name)
 
     def state(self, partition: int) -> S:
@@ -80,13 +81,20 @@ class SliceTable(faust.Table[Any, Any], Generic[S]):
         for partition in list(self.states):
             if partition not in kept:
                 del self.states[partition]
-                self._written.pop(partition, None)
+        self._written = {partition: claims[partition] for partition in kept}
+        self._claims = dict(claims)
         for partition, claim in claims.items():
             tp = TP(self.changelog_topic_name, partition)
             recovery.revoke(tp)
             if partition in kept:
                 recovery.active_offsets[tp] = claim - 1
-            self._written[partition] = claim
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Note that memory now equals the changelog up to our claim (called by Faust's recovery)."""
+        for tp in active_tps:
+            if tp.partition in self._claims:
+                self._written.setdefault(tp.partition, self._claims[tp.partition])
+        await super().on_recovery_completed(active_tps, standby_tps)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Restore state from slices of the changelog (called by Faust's recovery)."""

@@ -1,0 +1,51 @@
+"""What a person must see goes to the alerts topic, once."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from fraudstream.app import AgentApp
+from fraudstream.core.messages import Decision, Position
+from fraudstream.delivery.records import OutRecord, is_claim
+from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.work import Work
+
+
+class _Decided(msgspec.Struct):
+    """The part of a classification that alerting reads."""
+
+    source: Position
+    decision: Decision
+
+
+_decode = msgspec.json.Decoder(_Decided).decode
+
+
+class AlertPeople:
+    """Publish classifications of ``review`` and above as alerts, unchanged and aligned with their source."""
+
+    def __init__(self, app: AgentApp) -> None:
+        self._metrics = app.context.metrics
+
+    async def take_over(self, partitions: Sequence[int]) -> None:
+        """Nothing to prepare."""
+
+    async def ready(self, part: RecordSlice) -> None:
+        """Go on at once."""
+
+    def judge(self, part: RecordSlice) -> Work:
+        """Select the alerts of a slice."""
+        alerts = []
+        for record in part.records:
+            if record.value and not is_claim(record):
+                decided = _decode(record.value)
+                if decided.decision is not Decision.APPROVE:
+                    alerts.append(OutRecord(decided.source.offset, record.key, record.value, record.timestamp))
+        return Work(outputs=alerts, done=lambda: self._metrics.alerts.inc(len(alerts)))
+
+
+def attach(app: AgentApp) -> None:
+    """Make an app alert people."""
+    topics = app.context.topics
+    lane = app.open_lane(topics.classifications, output=topics.alerts)
+    lane.attach(AlertPeople(app), agent_name="alert_people")

@@ -1,0 +1,117 @@
+"""Classifications are counted in windows of event time, and the counts flushed to the store of counts."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import mode
+
+from fraudstream.app import AgentApp
+from fraudstream.core.counted import decode_counted
+from fraudstream.core.windows import Folded, WindowCells, WindowCounts
+from fraudstream.delivery.epoch import EpochGuard
+from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.records import is_claim
+from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.table import SliceTable
+from fraudstream.delivery.work import Work
+from tables.window_counts import window_counts
+
+
+class CountWindows:
+    """Count classifications per category and window, exactly; flush to MariaDB (or SQLite) on time and on close."""
+
+    def __init__(self, app: AgentApp, table: SliceTable[WindowCounts], lane: Lane, epoch: EpochGuard) -> None:
+        self._context = app.context
+        self._table = table
+        self._lane = lane
+        self._epoch = epoch
+        self._unchecked: Sequence[int] = ()
+        self._open = self._context.opener("counts", self._context.count_store.open)
+
+    async def take_over(self, partitions: Sequence[int]) -> None:
+        """Have the epoch of the store compared before the next write to it."""
+        self._unchecked = partitions
+
+    async def ready(self, part: RecordSlice) -> None:
+        """Go on at once."""
+
+    def judge(self, part: RecordSlice) -> Work:
+        """Count a slice; what was counted before changes nothing."""
+        counts = self._table.state(part.partition)
+        late = 0
+        for record in part.records:
+            if record.value and not is_claim(record):
+                late += counts.fold(decode_counted(record.value), record.timestamp) is Folded.LATE
+        if late:
+            self._context.metrics.late_records.inc(late)
+        return Work(
+            changes=counts.take_changes(),
+            done=partial(self.flush, part.partition) if counts.flush_is_due else None,
+        )
+
+    def flush(self, partition: int) -> None:
+        """Queue a flush of everything that changed in a partition since its last one.
+
+        The cells are taken now, and the flush waits its turn behind every slice they count: the changelog is never behind
+        what is let go after the flush.
+        """
+        counts = self._table.state(partition)
+        cells = counts.unflushed()
+        if cells:
+            self._lane.put(
+                partition,
+                Work(before=partial(self._store, cells), done=partial(self._let_go, partition, counts, cells)),
+            )
+
+    async def _store(self, cells: list[WindowCells]) -> None:
+        await self._open()
+        started = time.perf_counter()
+        async with self._context.using("counts"):
+            if self._unchecked:
+                await self._epoch.check_store(self._unchecked)
+                self._unchecked = ()
+            await self._context.count_store.flush(cells)
+        self._context.metrics.flush_seconds.observe(time.perf_counter() - started)
+        self._context.metrics.counts_flushed.inc(sum(len(window.cells) for window in cells))
+
+    def _let_go(self, partition: int, counts: WindowCounts, cells: list[WindowCells]) -> None:
+        counts.acknowledge(cells)
+        changes = counts.take_changes()
+        if changes:
+            self._lane.put(partition, Work(changes=changes))
+
+
+class FlushTimer(mode.Service):
+    """Flushes every owned partition each interval."""
+
+    def __init__(self, agent: CountWindows, lane: Lane, interval_seconds: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._agent = agent
+        self._lane = lane
+        self._interval = interval_seconds
+
+    @mode.Service.task
+    async def _flush(self) -> None:
+        while not self.should_stop:
+            await self.sleep(self._interval)
+            for partition in sorted(self._lane.owned):
+                self._agent.flush(partition)
+
+
+def attach(app: AgentApp) -> None:
+    """Make an app count windows."""
+    context = app.context
+    table = window_counts(app)
+    epoch = EpochGuard(
+        context.log_reader,
+        epoch=context.settings.epoch,
+        source=context.topics.transactions.name,
+        stored=context.count_store.highest_offsets,
+        store_name="the store of counts",
+    )
+    lane = app.open_lane(context.topics.classifications, table=table, epoch=epoch)
+    agent = CountWindows(app, table, lane, epoch)
+    lane.attach(agent, agent_name="count_windows")
+    app.starts_after(FlushTimer(agent, lane, context.settings.flush_interval_seconds))

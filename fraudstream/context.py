@@ -1,0 +1,91 @@
+"""What the agents of one worker process share."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from fraudstream.adapters import connect_archive, connect_count_store
+from fraudstream.connections import kafka_options
+from fraudstream.delivery.logs import LogReader
+from fraudstream.errors import StoreUnavailable
+from fraudstream.health import Health
+from fraudstream.metrics import Metrics, create_registry
+from fraudstream.ports import Archive, CountStore
+from fraudstream.settings import Settings
+from fraudstream.topics import Topics
+
+
+@dataclass
+class WorkerContext:
+    """Settings, metrics, health and connections of one process. Making one connects to nothing."""
+
+    settings: Settings
+    registry: CollectorRegistry = field(default_factory=create_registry)
+    health: Health = field(default_factory=Health)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Every metric of this process."""
+        return Metrics(self.registry)
+
+    @cached_property
+    def topics(self) -> Topics:
+        """Names of the topics, with their prefix."""
+        return Topics(self.settings)
+
+    @cached_property
+    def kafka(self) -> dict[str, Any]:
+        """Keyword arguments of every aiokafka client."""
+        return kafka_options(self.settings)
+
+    @cached_property
+    def log_reader(self) -> LogReader:
+        """Looks at ends of logs."""
+        return LogReader(self.kafka)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """The archive, not opened yet."""
+        return connect_archive(self.settings.mongo_url.get_secret_value())
+
+    @cached_property
+    def count_store(self) -> CountStore:
+        """The store of counts, not opened yet."""
+        return connect_count_store(self.settings.mariadb_url.get_secret_value())
+
+    @contextlib.asynccontextmanager
+    async def using(self, store: str) -> AsyncIterator[None]:
+        """Tell metrics and health whether the store used inside answers.
+
+        Raises
+        ------
+        StoreUnavailable
+            As it came; the condition ``<store>`` of health does not hold until the store answers again.
+        """
+        try:
+            yield
+        except StoreUnavailable as exc:
+            self.metrics.store_up.labels(store=store).set(0)
+            self.metrics.store_retries.labels(store=store).inc()
+            self.health.deny(store, exc.reason)
+            raise
+        self.metrics.store_up.labels(store=store).set(1)
+        self.health.affirm(store)
+
+    def opener(self, store: str, open_store: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Return a call that opens a store the first time it is awaited with success, and does nothing afterwards."""
+        self.health.expect(store, "not opened yet")
+        opened = False
+
+        async def opened_once() -> None:
+            nonlocal opened
+            if not opened:
+                async with self.using(store):
+                    await open_store()
+                opened = True
+
+        return opened_once
