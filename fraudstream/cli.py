@@ -1,7 +1,8 @@
 """The command line: which commands there are, and how every error ends.
 
-An error a person can cause is one line for each fault on standard error, ``fraudstream: error: …``, and a status
-other than 0: 2 when the command was typed wrongly, 130 when it was interrupted, 1 otherwise. A traceback is our fault.
+An error a person can cause is one line for each fault on standard error, ``fraudstream: error: …``, and a
+status other than 0: 2 when the command was typed wrongly, 130 when it was interrupted, 1 otherwise. A traceback
+is our fault.
 """
 
 import importlib
@@ -69,7 +70,7 @@ class Overview(click.Group):
 def cli() -> None:
     """Online fraud detection on Faust and River.
 
-    Settings come from environment variables named FRAUDSTREAM_…; `fraudstream check` tells what is wrong with them.
+    Settings come from environment variables named FRAUDSTREAM_…; `fraudstream check` tells what is wrong.
     """
 
 

@@ -15,7 +15,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-SLICE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Half a millisecond is a slice of one record on a quiet machine; above 2.5 s a session is in danger."""
 
 LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -74,23 +74,25 @@ class Metrics:
             "topic",
             "reason",
         )
-        self.slice_seconds = self._histogram(
-            "fraudstream_slice_seconds",
-            "Time one slice spends in a stage: decode, score, publish, changelog, store, label, learn.",
+        self.stage_seconds = self._histogram(
+            "fraudstream_stage_seconds",
+            "Time one slice of an agent spends in a stage; the stage `slice` is all of them with their waiting.",
             "Look at the stage that grew: publish and changelog wait for brokers, store for a store.",
-            SLICE_SECONDS,
+            STAGE_SECONDS,
+            "agent",
             "stage",
         )
         self.stage_records = self._counter(
             "fraudstream_stage_records_total",
-            "Records that have passed a stage; its rate is the stage's throughput.",
-            "A stage slower than the one before it: see its slice_seconds.",
+            "Records that have passed a stage of an agent; its rate is the stage's throughput.",
+            "Slower than the stage before it: see its stage_seconds.",
+            "agent",
             "stage",
         )
         self.end_to_end_latency_seconds = self._histogram(
             "fraudstream_end_to_end_latency_seconds",
             "From the transaction's Kafka timestamp to its classification being durable.",
-            "High with lag: add workers or partitions. High without: see slice_seconds.",
+            "High with lag: add workers or partitions. High without: see stage_seconds.",
             LATENCY_SECONDS,
         )
         self.mismatched_keys = self._counter(
@@ -108,29 +110,45 @@ class Metrics:
         )
         self.checkpoint_age_seconds = self._gauge(
             "fraudstream_checkpoint_age_seconds",
-            "Time since the oldest record in work was taken, or 0 with none in work.",
+            "Time since an agent's last checkpoint while it has work in hand, or 0 with none.",
             "Growing: publishing or a store does not answer; after a kill this much is done again.",
+            "agent",
+        )
+        self.checkpoint_time = self._gauge(
+            "fraudstream_checkpoint_timestamp_seconds",
+            "When an agent last made a checkpoint, in seconds since 1970.",
+            "See checkpoint_age.",
+            "agent",
+        )
+        self.pending_slices = self._gauge(
+            "fraudstream_pending_slices",
+            "Slices an agent has judged that are not durable yet.",
+            "At its bound: what the agent waits for is slow; its partitions are held meanwhile.",
+            "agent",
         )
         self.pending_records = self._gauge(
             "fraudstream_pending_records",
-            "Records an agent has taken and not acknowledged.",
-            "At its bound: what the agent waits for is slow; its partitions are held meanwhile.",
+            "Records an agent has taken that are not durable yet.",
+            "Growing: what the agent waits for is slow or away.",
             "agent",
         )
         self.rebalances = self._counter(
             "fraudstream_rebalances_total",
             "Assignments of partitions to this worker.",
             "Repeated: workers restart or miss heartbeats (FRAUDSTREAM_SESSION_TIMEOUT_SECONDS).",
+            "agent",
         )
         self.published_tail_skips = self._counter(
             "fraudstream_published_tail_skips_total",
             "Outputs not published again because an earlier life of this partition had published them.",
             "None: this is the protocol at work after a restart.",
+            "agent",
         )
         self.recovered = self._gauge(
             "fraudstream_recovered",
-            "1 when tables are recovered, else 0.",
+            "1 when an agent's partitions are assigned and its tables recovered, else 0.",
             "0 for long: see the log of recovery.",
+            "agent",
         )
 
     def _declare_stores(self) -> None:

@@ -66,9 +66,9 @@ class Supervisor:
     """Runs members until it is told to stop, or one of them refuses to run.
 
     A member that crashes is started again, after a pause that doubles while it keeps crashing. One that *refuses*
-    (status 78: wrong settings, another epoch) needs a person, so everything stops and the status is 1. SIGTERM and
-    SIGINT stop every member by SIGTERM; what is left after the grace is killed. Members never outlive the supervisor,
-    even when it is killed: each asks the kernel to be told.
+    (status 78: wrong settings, another epoch) needs a person, so everything stops and the status is 1. SIGTERM
+    and SIGINT stop every member by SIGTERM; what is left after the grace is killed. Members never outlive the
+    supervisor, even when it is killed: the kernel then ends them.
     """
 
     def __init__(self, members: Sequence[Member], *, grace_seconds: float) -> None:
@@ -100,7 +100,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if status == ExitStatus.REFUSED:
-                log.error("worker process refuses to run, stopping all", extra={"process": member.name})
+                log.error("worker process refuses to run, stopping all", extra={"member": member.name})
                 self._failed = True
                 self.stop()
                 return
@@ -108,17 +108,17 @@ class Supervisor:
                 pause = BACKOFF_FIRST_SECONDS
             log.error(
                 "worker process ended, starting it again",
-                extra={"process": member.name, "status": describe_status(status), "pause_seconds": pause},
+                extra={"member": member.name, "status": describe_status(status), "pause_seconds": pause},
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, BACKOFF_MAX_SECONDS)
 
     async def _run_once(self, member: Member) -> int:
-        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops members in order.
+        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops its members.
         process = await asyncio.create_subprocess_exec(*member.command(), start_new_session=True)
         self._running[member] = process
-        log.info("worker process started", extra={"process": member.name, "pid": process.pid})
+        log.info("worker process started", extra={"member": member.name, "pid": process.pid})
         try:
             if self._stopping.is_set():  # told to stop while this one was being made
                 _signal(process, signal.SIGTERM)
@@ -132,7 +132,7 @@ class Supervisor:
             _signal(process, signal.SIGTERM)
         await asyncio.sleep(self._grace_seconds)
         for member, process in self._running.items():
-            log.error("worker process did not stop in time, killing it", extra={"process": member.name})
+            log.error("worker process did not stop in time, killing it", extra={"member": member.name})
             self._failed = True
             _signal(process, signal.SIGKILL)
 

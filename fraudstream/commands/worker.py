@@ -34,15 +34,14 @@ def worker(
 ) -> int:
     """Run worker processes: scoring, sinks and learning.
 
-    Without counts and with FRAUDSTREAM_ROLE set, runs that one role in this process. Otherwise starts a process for
-    each, restarts the ones that crash, and stops all of them when it is stopped itself.
+    Without counts and with FRAUDSTREAM_ROLE set, runs that one role in this process. Otherwise starts a process
+    for each, restarts the ones that crash, and stops all of them when it is stopped itself.
     """
     asked = {Role.SCORING: scoring, Role.SINKS: sinks, Role.LEARNING: learning}
     if settings.role is not None and all(count is None for count in asked.values()):
         from fraudstream.app import run_worker  # noqa: PLC0415 - Faust takes half a second to import
 
-        run_worker(settings.role, settings)
-        return 0
+        return run_worker(settings.role, settings)
     counts = {role: 1 if count is None else count for role, count in asked.items()}
     if not any(counts.values()):
         msg = "nothing to run: every count is 0"

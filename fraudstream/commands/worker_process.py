@@ -26,16 +26,15 @@ def worker_process(settings: Settings, role: str, index: int, ordinal: int, pare
     """Run one role in this process, for as long as its parent lives."""
     die_with_parent(parent)
     own = settings_of_member(settings, Role(role), index, ordinal)
-    configure_logs(own, process=f"{role}-{index}")
+    configure_logs(own, member=f"{role}-{index}")
     from fraudstream.app import run_worker  # noqa: PLC0415 - Faust reads its environment when it is imported
 
     try:
-        run_worker(Role(role), own)
+        return run_worker(Role(role), own)
     except OperatorError as exc:
         for line in str(exc).splitlines():
             click.echo(f"fraudstream: error: {line}", err=True)
         return ExitStatus.REFUSED
-    return 0
 
 
 def settings_of_member(settings: Settings, role: Role, index: int, ordinal: int) -> Settings:
@@ -54,14 +53,16 @@ def settings_of_member(settings: Settings, role: Role, index: int, ordinal: int)
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to end this process when its parent ends, however that happens.
+    """Ask the kernel to kill this process when its parent ends, however that happens.
 
-    Where the kernel has no such call (it is Linux's own) the parent's orderly stop has to do.
+    Killed rather than told to stop: what is left to do needs brokers, which may have gone with the parent, and a
+    killed worker loses nothing. Where the kernel has no such call (it is Linux's own) the parent's orderly stop
+    has to do.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it died before the call
         sys.exit(0)
