@@ -1,8 +1,8 @@
 """The command line: which commands there are, and how every error ends.
 
 An error a person can cause is one line for each fault on standard error, ``fraudstream: error: …``, and a
-status other than 0: 2 when the command was typed wrongly, 130 when it was interrupted, 1 otherwise. A traceback
-is our fault.
+status other than 0: 2 when the command was typed wrongly, 130 when it was interrupted, 1 otherwise. A
+traceback is our fault.
 """
 
 import importlib

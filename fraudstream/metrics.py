@@ -76,7 +76,7 @@ class Metrics:
         )
         self.stage_seconds = self._histogram(
             "fraudstream_stage_seconds",
-            "Time one slice of an agent spends in a stage; the stage `slice` is all of them with their waiting.",
+            "Time one slice of an agent spends in a stage; stage `slice` is all of them and their waiting.",
             "Look at the stage that grew: publish and changelog wait for brokers, store for a store.",
             STAGE_SECONDS,
             "agent",

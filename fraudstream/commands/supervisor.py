@@ -65,10 +65,10 @@ def plan(counts: Mapping[Role, int]) -> list[Member]:
 class Supervisor:
     """Runs members until it is told to stop, or one of them refuses to run.
 
-    A member that crashes is started again, after a pause that doubles while it keeps crashing. One that *refuses*
-    (status 78: wrong settings, another epoch) needs a person, so everything stops and the status is 1. SIGTERM
-    and SIGINT stop every member by SIGTERM; what is left after the grace is killed. Members never outlive the
-    supervisor, even when it is killed: the kernel then ends them.
+    A member that crashes is started again, after a pause that doubles while it keeps crashing. One that
+    *refuses* (status 78: wrong settings, another epoch) needs a person, so everything stops and the status
+    is 1. SIGTERM and SIGINT stop every member by SIGTERM; what is left after the grace is killed. Members
+    never outlive the supervisor, even when it is killed: the kernel then ends them.
     """
 
     def __init__(self, members: Sequence[Member], *, grace_seconds: float) -> None:
@@ -115,7 +115,8 @@ class Supervisor:
             pause = min(pause * 2, BACKOFF_MAX_SECONDS)
 
     async def _run_once(self, member: Member) -> int:
-        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops its members.
+        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops its
+        # members.
         process = await asyncio.create_subprocess_exec(*member.command(), start_new_session=True)
         self._running[member] = process
         log.info("worker process started", extra={"member": member.name, "pid": process.pid})

@@ -34,8 +34,8 @@ def worker(
 ) -> int:
     """Run worker processes: scoring, sinks and learning.
 
-    Without counts and with FRAUDSTREAM_ROLE set, runs that one role in this process. Otherwise starts a process
-    for each, restarts the ones that crash, and stops all of them when it is stopped itself.
+    Without counts and with FRAUDSTREAM_ROLE set, runs that one role in this process. Otherwise starts a
+    process for each, restarts the ones that crash, and stops all of them when it is stopped itself.
     """
     asked = {Role.SCORING: scoring, Role.SINKS: sinks, Role.LEARNING: learning}
     if settings.role is not None and all(count is None for count in asked.values()):

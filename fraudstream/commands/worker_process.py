@@ -55,9 +55,9 @@ def settings_of_member(settings: Settings, role: Role, index: int, ordinal: int)
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when its parent ends, however that happens.
 
-    Killed rather than told to stop: what is left to do needs brokers, which may have gone with the parent, and a
-    killed worker loses nothing. Where the kernel has no such call (it is Linux's own) the parent's orderly stop
-    has to do.
+    Killed rather than told to stop: what is left to do needs brokers, which may have gone with the parent,
+    and a killed worker loses nothing. Where the kernel has no such call (it is Linux's own) the parent's
+    orderly stop has to do.
     """
     if sys.platform != "linux":
         return
