@@ -1,0 +1,135 @@
+"""The counts of one window."""
+
+from fraudstream.core.counted import ALL, DIMENSIONS, FRAUD, OTHER, UNKNOWN, CountedClassification
+from fraudstream.core.messages import Decision
+from fraudstream.core.window_rows import WindowRow
+
+APPROVE = Decision.APPROVE.value
+
+MAX_VALUE_CHARS = 128
+"""Longer values count as ``other``: stores index them, and nobody reads a category that long."""
+
+MAX_SUM_MINOR = 2**63 - 1
+"""Sums stop here, where 64-bit columns end.
+
+That is 92 quadrillion pounds in five minutes: an attack, and it must not stop every later flush.
+"""
+
+
+class Window:
+    """Counts of one window: a mapping of value to count for each dimension, in their order.
+
+    Attributes
+    ----------
+    applied
+        Offset of the last classification counted.
+    flushed
+        Value of ``applied`` in the last flush that was acknowledged; -1 for none.
+    """
+
+    __slots__ = ("all", "all_amounts", "applied", "flushed", "fraud", "fraud_amounts")
+
+    def __init__(self) -> None:
+        self.applied = -1
+        self.flushed = -1
+        self.all: list[dict[str, int]] = [{} for _ in DIMENSIONS]
+        self.fraud: list[dict[str, int]] = [{} for _ in DIMENSIONS]
+        self.all_amounts: dict[str, list[int]] = {}
+        self.fraud_amounts: dict[str, list[int]] = {}
+
+    def count(self, classification: CountedClassification, values_per_dimension: int) -> None:
+        """Count one classification.
+
+        A value that is not among the first ``values_per_dimension`` of its dimension, or is too long,
+        counts as ``other``.
+        """
+        transaction = classification.transaction
+        decision = classification.decision
+        flagged = decision != APPROVE
+        values = (
+            transaction.card_type or UNKNOWN,
+            transaction.entry_mode or UNKNOWN,
+            transaction.transaction_type or UNKNOWN,
+            transaction.merchant_group or UNKNOWN,
+            transaction.transaction_country or UNKNOWN,
+            transaction.shipping_country or UNKNOWN,
+            transaction.residence_country or UNKNOWN,
+            transaction.bank or UNKNOWN,
+            decision,
+        )
+        for seen, value in zip(self.all, values, strict=True):
+            try:
+                seen[value] += 1
+            except KeyError:
+                admitted = _admit(value, seen, values_per_dimension)
+                seen[admitted] = seen.get(admitted, 0) + 1
+        if flagged:
+            for seen, fraud, value in zip(self.all, self.fraud, values, strict=True):
+                admitted = _admit(value, seen, values_per_dimension)
+                fraud[admitted] = fraud.get(admitted, 0) + 1
+        if transaction.amount_minor is not None:
+            currency = _admit(transaction.currency or UNKNOWN, self.all_amounts, values_per_dimension)
+            amount_minor = 0 if currency == OTHER else transaction.amount_minor
+            _add_amount(self.all_amounts, currency, amount_minor)
+            if flagged:
+                _add_amount(self.fraud_amounts, currency, amount_minor)
+
+    def cells(self) -> dict[tuple[str, str, str], int]:
+        """Return the count of each (population, dimension, value)."""
+        return {
+            (population, dimension, value): count
+            for population, counts in ((ALL, self.all), (FRAUD, self.fraud))
+            for dimension, seen in zip(DIMENSIONS, counts, strict=True)
+            for value, count in seen.items()
+        }
+
+    def amounts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return number and sum of the amounts of each (population, currency)."""
+        return {
+            (population, currency): amount
+            for population, amounts in ((ALL, self.all_amounts), (FRAUD, self.fraud_amounts))
+            for currency, amount in _bounded(amounts).items()
+        }
+
+    def to_row(self) -> WindowRow:
+        """Return everything that must survive a restart."""
+        return WindowRow(
+            applied=self.applied,
+            all=dict(zip(DIMENSIONS, self.all, strict=True)),
+            fraud=dict(zip(DIMENSIONS, self.fraud, strict=True)),
+            all_amounts=_bounded(self.all_amounts),
+            fraud_amounts=_bounded(self.fraud_amounts),
+        )
+
+    @classmethod
+    def from_row(cls, row: WindowRow) -> "Window":
+        """Return the window a row was made of, as never flushed."""
+        window = cls()
+        window.applied = row.applied
+        window.all = [row.all.get(dimension, {}) for dimension in DIMENSIONS]
+        window.fraud = [row.fraud.get(dimension, {}) for dimension in DIMENSIONS]
+        window.all_amounts = {currency: list(total) for currency, total in row.all_amounts.items()}
+        window.fraud_amounts = {currency: list(total) for currency, total in row.fraud_amounts.items()}
+        return window
+
+
+def _admit(value: str, seen: dict[str, int] | dict[str, list[int]], room: int) -> str:
+    """Return the value that counts: itself if it has a cell or may have one."""
+    if value in seen or (len(value) <= MAX_VALUE_CHARS and len(seen) < room):
+        return value
+    return OTHER
+
+
+def _add_amount(amounts: dict[str, list[int]], currency: str, amount_minor: int) -> None:
+    total = amounts.get(currency)
+    if total is None:
+        amounts[currency] = [1, amount_minor]
+    else:
+        total[0] += 1
+        total[1] += amount_minor
+
+
+def _bounded(amounts: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
+    return {
+        c: (number, max(-MAX_SUM_MINOR, min(total, MAX_SUM_MINOR))) for c, (number, total) in amounts.items()
+    }
