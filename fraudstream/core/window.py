@@ -16,6 +16,20 @@ That is 92 quadrillion pounds in five minutes: an attack, and it must not stop e
 """
 
 
+def window_start(second: int, size_seconds: int) -> int:
+    """Return the start of the window a moment belongs to, both in seconds since 1970-01-01 UTC.
+
+    >>> window_start(299, 300), window_start(300, 300), window_start(-1, 300)
+    (0, 300, -300)
+    """
+    return second - second % size_seconds
+
+
+def is_closed(window: tuple[int, int], closed: tuple[int, int]) -> bool:
+    """Return whether a window (epoch, start) is closed when all before ``closed`` (epoch, second) are."""
+    return window[0] < closed[0] or (window[0] == closed[0] and window[1] < closed[1])
+
+
 class Window:
     """Counts of one window: a mapping of value to count for each dimension, in their order.
 
@@ -23,14 +37,16 @@ class Window:
     ----------
     applied
         Offset of the last classification counted.
-    flushed
-        Value of ``applied`` in the last flush that was acknowledged; -1 for none.
+    offered, flushed
+        Value of ``applied`` when cells were last taken for a flush, and in the last one acknowledged; -1
+        for none.
     """
 
-    __slots__ = ("all", "all_amounts", "applied", "flushed", "fraud", "fraud_amounts")
+    __slots__ = ("all", "all_amounts", "applied", "flushed", "fraud", "fraud_amounts", "offered")
 
     def __init__(self) -> None:
         self.applied = -1
+        self.offered = -1
         self.flushed = -1
         self.all: list[dict[str, int]] = [{} for _ in DIMENSIONS]
         self.fraud: list[dict[str, int]] = [{} for _ in DIMENSIONS]

@@ -20,7 +20,7 @@ from enum import StrEnum
 import msgspec
 
 from fraudstream.core.counted import CountedClassification
-from fraudstream.core.window import Window
+from fraudstream.core.window import Window, is_closed, window_start
 from fraudstream.core.window_rows import (
     PartitionRow,
     decode_partition,
@@ -66,15 +66,6 @@ class Folded(StrEnum):
     LATE = "late"
     REPLAYED = "replayed"
     MISDATED = "misdated"
-
-
-def window_start(second: int, size_seconds: int) -> int:
-    """Return the start of the window a moment belongs to, both in seconds since 1970-01-01 UTC.
-
-    >>> window_start(299, 300), window_start(300, 300), window_start(-1, 300)
-    (0, 300, -300)
-    """
-    return second - second % size_seconds
 
 
 class WindowCounts:
@@ -198,28 +189,22 @@ class WindowCounts:
         ]
         self._dirty.clear()
         if self._row_is_dirty:
-            entries.append(
-                (
-                    partition_key(partition),
-                    encode_row(
-                        PartitionRow(
-                            self.size_seconds,
-                            self._epoch,
-                            self._applied,
-                            self._watermark,
-                            self._closed_before,
-                            self.late_records,
-                            self.misdated_records,
-                            tuple(sorted(self._ahead)),
-                        )
-                    ),
-                )
+            row = PartitionRow(
+                self.size_seconds,
+                self._epoch,
+                self._applied,
+                self._watermark,
+                self._closed_before,
+                self.late_records,
+                self.misdated_records,
+                tuple(sorted(self._ahead)),
             )
+            entries.append((partition_key(partition), encode_row(row)))
             self._row_is_dirty = False
         done = [
             key
             for key, window in self._windows.items()
-            if window.flushed == window.applied and self._is_closed(key, self._written)
+            if window.flushed == window.applied and is_closed(key, self._written)
         ]
         for key in done:
             del self._windows[key]
@@ -252,9 +237,9 @@ class WindowCounts:
 
     @property
     def flush_is_due(self) -> bool:
-        """Whether a window closed that has counts no flush was acknowledged for."""
+        """Whether a window closed that has counts :meth:`unflushed` has not yet returned."""
         now = (self._epoch, self._closed_before)
-        return any(w.flushed != w.applied and self._is_closed(key, now) for key, w in self._windows.items())
+        return any(w.offered != w.applied and is_closed(key, now) for key, w in self._windows.items())
 
     def unflushed(self) -> list[WindowCells]:
         """Return the cells of each window that changed since its last acknowledged flush.
@@ -262,7 +247,10 @@ class WindowCounts:
         After a restart that is every window held: what was acknowledged before is not remembered, and
         flushing again changes nothing.
         """
-        return [self._cells(key) for key, w in sorted(self._windows.items()) if w.flushed != w.applied]
+        due = sorted(key for key, window in self._windows.items() if window.flushed != window.applied)
+        for key in due:
+            self._windows[key].offered = self._windows[key].applied
+        return [self._cells(key) for key in due]
 
     def acknowledge(self, flushed: Iterable[WindowCells]) -> None:
         """Note that the store holds these cells."""
@@ -284,11 +272,6 @@ class WindowCounts:
         if closed > self._closed_before:
             self._closed_before = closed
             self._ahead = {start for start in self._ahead if start > second}
-
-    @staticmethod
-    def _is_closed(key: tuple[int, int], closed: tuple[int, int]) -> bool:
-        epoch, start = key
-        return epoch < closed[0] or (epoch == closed[0] and start < closed[1])
 
     def _cells(self, key: tuple[int, int]) -> WindowCells:
         window = self._windows[key]
