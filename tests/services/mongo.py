@@ -1,0 +1,87 @@
+"""A server of the MongoDB protocol in Java: real sockets, commands, indexes, duplicate keys; no mongod."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.services.jars import JAVA_FLAGS, cache_directory, jars, java, made_once, program
+from tests.services.process import HOST, Server, ServiceFailed
+
+MONGO_JAVA_SERVER_VERSION = "1.47.0"
+_COORDINATES = (
+    f"de.bwaldvogel:mongo-java-server:{MONGO_JAVA_SERVER_VERSION}",
+    f"de.bwaldvogel:mongo-java-server-h2-backend:{MONGO_JAVA_SERVER_VERSION}",
+    "org.slf4j:slf4j-simple:2.0.17",
+)
+_SOURCE = Path(__file__).with_name("ServeMongo.java")
+
+
+class MongoServer(Server):
+    """A document store on loopback.
+
+    Parameters
+    ----------
+    directory, port
+        See :class:`~tests.services.process.Server`.
+    durable
+        Keep data in a file, so that they survive ``stop`` and, but for about the last second, ``kill``.
+        Otherwise they live in memory, which is twice as fast and forgets at every stop.
+    """
+
+    name: ClassVar[str] = "mongo"
+
+    def __init__(
+        self, directory: Path | None = None, port: int | None = None, *, durable: bool = True
+    ) -> None:
+        super().__init__(directory, port)
+        self._durable = durable
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://{HOST}:{self.port}/fraudstream"
+
+    def command(self) -> list[str]:
+        libraries, classes = mongo_jars(), _compiled()
+        options = [java(), "-Xmx512m", *JAVA_FLAGS, "-cp", f"{classes}:{libraries}/*", "ServeMongo"]
+        file = [str(self.directory / "data.mv")] if self._durable else []
+        return [*options, str(self.port), *file]
+
+    def answers(self) -> bool:
+        return mongo_answers(self.url)
+
+
+def mongo_answers(url: str) -> bool:
+    """Tell whether a MongoDB server answers at that address."""
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=2000) as client:
+        try:
+            client.admin.command("ping")
+        except PyMongoError:
+            return False
+    return True
+
+
+def mongo_jars() -> Path:
+    """Return the directory of the server's Java archives, fetched if need be."""
+    return jars(f"mongo-{MONGO_JAVA_SERVER_VERSION}", _COORDINATES)
+
+
+def _compiled() -> Path:
+    """Return the directory with our compiled main class; compiling at every start would cost a second."""
+    libraries, compiler = mongo_jars(), program("javac", "default-jdk-headless")
+    target = cache_directory() / f"mongo-{MONGO_JAVA_SERVER_VERSION}-main"
+    fresh = target / _SOURCE.name
+    if fresh.exists() and fresh.read_bytes() != _SOURCE.read_bytes():
+        shutil.rmtree(target)
+    with made_once(target) as scratch:
+        if scratch is not None:
+            command = [compiler, "-cp", f"{libraries}/*", "-d", str(scratch), str(_SOURCE)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode != 0:
+                msg = f"{_SOURCE.name} does not compile:\n{done.stderr}"
+                raise ServiceFailed(msg)
+            shutil.copy(_SOURCE, scratch)
+    return target
