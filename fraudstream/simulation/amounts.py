@@ -6,7 +6,7 @@ from fraudstream.simulation.config import AmountPlan, AmountShape
 from fraudstream.simulation.population import Floats, Integers
 
 TAIL_LIMIT = 300.0
-"""The largest multiple of a level an honest payment reaches; without it one Pareto draw in a million buys a country."""
+"""Largest multiple of a level an honest payment reaches; one Pareto draw in a million would buy a country."""
 
 PRICE_POINTS = np.array([1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0])
 """What shops that know few prices charge, within one decade."""
@@ -26,7 +26,7 @@ def scatter(plan: AmountPlan, count: int, random: np.random.Generator) -> Floats
 
 
 def growth(plan: AmountPlan, days: Floats) -> Floats:
-    """Return by how much all amounts have grown ``days`` after the world's start: inflation and sudden shifts."""
+    """Return by how much all amounts have grown ``days`` after the start: inflation and sudden shifts."""
     grown = (1 + plan.inflation_per_day) ** days
     for shift in plan.shifts:
         grown = np.where(days >= shift.day, grown * shift.factor, grown)
@@ -34,7 +34,7 @@ def growth(plan: AmountPlan, days: Floats) -> Floats:
 
 
 def to_minor(plan: AmountPlan, amounts: Floats, steps: Integers, random: np.random.Generator) -> Integers:
-    """Return payable amounts of at least 1: price points where the shape has them, and a share of round ones."""
+    """Return payable amounts of at least 1: price points if the shape has them, and a share of round ones."""
     amounts = np.maximum(amounts, 1.0)
     if plan.shape is AmountShape.TIERS:
         decade = 10.0 ** np.floor(np.log10(amounts))

@@ -8,10 +8,10 @@ from fraudstream.errors import InvalidInput
 
 
 class AmountShape(StrEnum):
-    """How the amounts of one card scatter around its own level; ``spread`` means the same thing in all of them.
+    """How the amounts of one card scatter around its own level; ``spread`` means the same in all of them.
 
-    ``LOGNORMAL`` leans to the right, ``GAMMA`` less so, ``PARETO`` has a tail that now and then is a hundred times
-    the level, ``TIERS`` knows a few price points only.
+    ``LOGNORMAL`` leans to the right, ``GAMMA`` less so, ``PARETO`` has a tail that now and then is a hundred
+    times the level, ``TIERS`` knows a few price points only.
     """
 
     LOGNORMAL = "lognormal"
@@ -46,7 +46,8 @@ class CurrencyPlan:
     share
         Weight of its cards among all cards (above 0).
     median_minor
-        Middle amount in the currency's minor unit. It carries the scale: yen have no decimals, so 900 is 900 yen.
+        Middle amount in the currency's minor unit. It carries the scale: yen have no decimals, so 900 is 900
+        yen.
     step_minor
         What round amounts are multiples of.
     """
@@ -87,8 +88,8 @@ class AmountPlan:
     Parameters
     ----------
     spread
-        Scatter of one card's amounts around its level, in units of the natural logarithm for ``LOGNORMAL`` (0.6: two
-        thirds lie within a factor of 1.8); the other shapes are matched to a similar width.
+        Scatter of one card's amounts around its level, in units of the natural logarithm for ``LOGNORMAL``
+        (0.6: two thirds lie within a factor of 1.8); the other shapes are matched to a similar width.
     card_spread
         Scatter of the cards' levels around the currency's median, same unit.
     round_share
@@ -156,7 +157,8 @@ class LabelPlan:
     Parameters
     ----------
     median_delay, delay_spread, least_delay
-        Delays are log-normal around the median with that spread (natural logarithm), and never below the least.
+        Delays are log-normal around the median with that spread (natural logarithm), and never below the
+        least.
     never_share
         Share of payments whose label never comes, 0 to 1.
     missed_share
@@ -200,15 +202,16 @@ class FraudPattern:
     length
         Mean length of an incident; each draws its own, between a third and three times that.
     share
-        ``TERMINAL_COMPROMISE``: share of the terminal's payments that are fraud, with the amounts their cards always pay.
+        ``TERMINAL_COMPROMISE``: share of the terminal's payments that are fraud, with the amounts their cards
+        always pay.
     payments
         The other kinds: mean number of fraudulent payments an incident adds (at least 1).
     multiplier
-        ``CARD_LEAK`` and ``FOREIGN_SPREE``: of the card's level; ``LARGE_AMOUNT``: of the currency's median; ``CARD_TESTING``:
-        of the currency's median too, far below 1.
+        ``CARD_LEAK`` and ``FOREIGN_SPREE``: of the card's level; ``LARGE_AMOUNT``: of the currency's median;
+        ``CARD_TESTING``: of the currency's median too, far below 1.
     from_day, to_day
-        Incidents begin from the one (inclusive) up to the other (exclusive; never ends when None), in days since the
-        world's start; what has begun runs its course.
+        Incidents begin from the one (inclusive) up to the other (exclusive; never ends when None), in days
+        since the world's start; what has begun runs its course.
     """
 
     kind: FraudKind

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from fraudstream.core.messages import Label, LabelSource, LabelValue, Transaction
+from fraudstream.core.messages import Label, LabelValue, Transaction
 from fraudstream.simulation.config import FraudKind, WorldConfig
 from fraudstream.simulation.labels import NEVER, SOURCES, Labels
 from fraudstream.simulation.payments import COUNTRIES, HOME, Payments
-from fraudstream.simulation.population import BANKS, CARD_TYPES, GENDERS, GROUPS, Population
+from fraudstream.simulation.population import BANKS, CARD_TYPES, GENDERS, GROUPS, Integers, Population
 
 TAP_LIMIT_STEPS = 10
 """Up to how many of the currency's steps people tap rather than insert their card."""
@@ -22,8 +22,8 @@ ENTRY_MODES = ("chip", "tap", "online")
 class SimulatedTransaction(msgspec.Struct, frozen=True, gc=False):
     """One transaction and the truth about it, which no message carries.
 
-    ``labelled_at`` is when its label comes, None when it never does; ``kind`` is the story of the fraud, None when
-    genuine.
+    ``labelled_at`` is when its label comes, None when it never does; ``kind`` is the story of the fraud, None
+    when genuine.
     """
 
     transaction: Transaction
@@ -46,12 +46,14 @@ Event = SimulatedTransaction | SimulatedLabel
 class Day:
     """What happens in 24 hours: payments by time, the label of each, and the labels that become known.
 
-    ``first`` is the running number of its first payment. ``labels`` has a row for each payment, ``known`` one for
-    each label due on this day, of this day's payments or earlier ones, by time.
+    ``first`` is the running number of its first payment, ``terminal_number`` names the terminal of each.
+    ``labels`` has a row for each payment, ``known`` one for each label due on this day, of this day's
+    payments or earlier ones, by time.
     """
 
     first: int
     payments: Payments
+    terminal_number: Integers
     labels: Labels
     known: Labels
 
@@ -67,7 +69,7 @@ def transaction_name(number: int) -> str:
 
 
 def card_name(number: int) -> str:
-    """Return the ``card_id`` of a card number of the simulation: a token, nothing like a payment card's number."""
+    """Return the ``card_id`` of a card number of the simulation: a token, unlike any real number."""
     return f"card-{number:06d}"
 
 
@@ -81,16 +83,33 @@ def transactions_of(day: Day, people: Population, config: WorldConfig) -> Iterat
     steps = np.array([plan.step_minor for plan in config.currencies])[people.card_currency[payments.card]]
     entry = np.where(payments.remote, 2, payments.amount_minor <= TAP_LIMIT_STEPS * steps)
     # Lists, because picking from an array costs ten times as much for each of a dozen fields.
-    currency, bank, card_type = people.card_currency.tolist(), people.card_bank.tolist(), people.card_type.tolist()
+    currency, bank, card_type = (
+        people.card_currency.tolist(),
+        people.card_bank.tolist(),
+        people.card_type.tolist(),
+    )
     gender, age = people.card_gender.tolist(), people.card_age.tolist()
     place, group = people.terminal_currency.tolist(), people.terminal_group.tolist()
-    shop_number = people.terminal_number.tolist()
-    for number, time_ms, card, card_number, shop, amount, abroad, shipped, mode, pattern, due_ms in zip(
+    for (
+        number,
+        time_ms,
+        card,
+        card_number,
+        shop,
+        shop_number,
+        amount,
+        abroad,
+        shipped,
+        mode,
+        pattern,
+        due_ms,
+    ) in zip(
         range(day.first, day.first + len(payments)),
         payments.time_ms.tolist(),
         payments.card.tolist(),
         payments.card_number.tolist(),
         payments.terminal.tolist(),
+        day.terminal_number.tolist(),
         payments.amount_minor.tolist(),
         payments.country.tolist(),
         payments.shipping.tolist(),
@@ -110,7 +129,7 @@ def transactions_of(day: Day, people: Population, config: WorldConfig) -> Iterat
                 amount_minor=amount,
                 currency=codes[currency[card]],
                 card_id=card_name(card_number),
-                terminal_id=f"terminal-{shop_number[shop]:05d}",
+                terminal_id=f"terminal-{shop_number:05d}",
                 merchant_group=GROUPS[group[shop]].name,
                 transaction_type="online" if online else "pos",
                 entry_mode=ENTRY_MODES[mode],

@@ -22,8 +22,8 @@ TESTING_SPREAD = 0.35
 class Frauds:
     """The incidents of one world, drawn day by day from a generator of their own.
 
-    Genuine payments never depend on it: the same world with other frauds has the same genuine payments, except that
-    compromised terminals turn some of them into frauds.
+    Genuine payments never depend on it: the same world with other frauds has the same genuine payments,
+    except that compromised terminals turn some of them into frauds.
     """
 
     def __init__(self, config: WorldConfig, people: Population, random: np.random.Generator) -> None:
@@ -83,12 +83,14 @@ class Frauds:
             until[terminals] = 0
 
     def _lengths(self, pattern: FraudPattern, count: int) -> Integers:
-        """Draw how long each incident lasts, in milliseconds: a third to three times the mean, mostly near it."""
+        """Draw how long each incident lasts, in milliseconds: a third to three times the mean."""
         mean_ms = pattern.length.total_seconds() * 1000
         factors = np.clip(self._random.gamma(3.0, 1 / 3.0, count), 1 / 3, 3.0)
         return np.maximum(factors * mean_ms, 1.0).astype(np.int64)
 
-    def _added_payments(self, place: int, pattern: FraudPattern, begins: Integers, lengths: Integers) -> Payments:
+    def _added_payments(
+        self, place: int, pattern: FraudPattern, begins: Integers, lengths: Integers
+    ) -> Payments:
         """Return the payments of these incidents, of any time from now on."""
         random, people, kind = self._random, self._people, pattern.kind
         sizes = 1 + random.poisson(pattern.payments - 1, len(begins))
@@ -110,7 +112,9 @@ class Frauds:
             country = random.integers(len(COUNTRIES), size=len(begins))[incident]
         else:
             country = np.full(count, HOME)
-        ships_abroad = remote & (kind is FraudKind.CARD_LEAK) & (random.random(count) < FOREIGN_SHIPPING_SHARE)
+        ships_abroad = (
+            remote & (kind is FraudKind.CARD_LEAK) & (random.random(count) < FOREIGN_SHIPPING_SHARE)
+        )
         return Payments(
             time_ms=time_ms,
             card=card,

@@ -8,7 +8,7 @@ import numpy as np
 from fraudstream.simulation.population import Flags, Integers
 
 GENUINE = -1
-"""What ``pattern`` holds for a payment that is no fraud; otherwise the place of its pattern in the configuration."""
+"""What ``pattern`` holds for a payment that is no fraud; else the place of its pattern in the world."""
 
 HOME = -1
 """What ``country`` and ``shipping`` hold for the terminal's and the card's own country."""
@@ -21,8 +21,8 @@ COUNTRIES = ("GB", "US", "JP", "DE", "FR", "ES", "PL", "BR", "IN", "CN", "AU", "
 class Payments:
     """Columns of equal length. Times are milliseconds since 1970 UTC, amounts minor units.
 
-    ``card`` and ``terminal`` are slots of the population, ``card_number`` what filled the slot; ``remote`` payments were
-    made without the card being there.
+    ``card`` and ``terminal`` are slots of the population, ``card_number`` what filled the slot; ``remote``
+    payments were made without the card being there.
     """
 
     time_ms: Integers

@@ -14,7 +14,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class MerchantGroup:
-    """One line of trade: its share of terminals, what people spend there, and how many of its terminals are online."""
+    """One line of trade: its share of terminals, what people spend there, how many are online."""
 
     name: str
     share: float
@@ -44,15 +44,16 @@ FAVOURITES = 6
 """How many terminals a card returns to."""
 
 HABIT = 0.78
-"""Share of payments made at one of them: enough that most of a card's terminals are known to it after a week."""
+"""Share of payments made at one of them: most of where a card pays is known after a week."""
 
 ACTIVITY_SHAPE = 1.6
-"""Gamma shape of how often cards pay: the busiest tenth pays about five times as often as the middle."""
+"""Gamma shape of how often cards pay: the busiest tenth pays about three times as often as the middle."""
 
 
 class Population:
-    """The cards and terminals in use. A slot keeps its row number; what fills it may be replaced by :meth:`renew`.
+    """The cards and terminals in use.
 
+    A slot keeps its row number; what fills it may be replaced by :meth:`renew`.
     ``card_number`` and ``terminal_number`` name what fills a slot now: numbers are never used twice.
     """
 
@@ -106,7 +107,7 @@ class Population:
         return cards, terminals
 
     def choose_terminals(self, cards: Integers, random: np.random.Generator) -> Integers:
-        """Return where each of these cards pays this time: a favourite mostly, else any terminal of its currency."""
+        """Return where each of these cards pays this time: mostly a favourite, else any of its currency."""
         rank = np.minimum(random.geometric(0.4, len(cards)) - 1, FAVOURITES - 1)
         usual = self.favourites[cards, rank]
         return np.where(

@@ -1,4 +1,4 @@
-"""Worlds that are ready to use: one fast enough to watch, four that differ in everything a model might lean on."""
+"""Worlds that are ready to use: one to watch, four that differ in everything a model might lean on."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,14 @@ from fraudstream.simulation.config import (
 )
 
 DEMO_SPEEDUP = 1_800
-"""Seconds of event time in one second of a demo: half an hour, so that six five-minute windows fill and close in it and
-a label that takes three quarters of an hour comes after a second and a half.
+"""Seconds of event time in one second of a demo.
+
+Half an hour: six five-minute windows fill and close in it, and a label that takes three quarters of an hour
+comes after a second and a half.
 """
 
 DEMO_PAYMENTS_PER_CARD_DAY = 8.0
-"""Lively cards: a history worth the name within a minute of watching, which is a day and a quarter of event time."""
+"""Lively cards: each has a history within a minute of watching, a day and a quarter of event time."""
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -33,8 +35,8 @@ def demo_world(seed: int = 1, rate: float = 300.0) -> WorldConfig:
     Parameters
     ----------
     rate
-        Transactions a second on average while event time runs ``DEMO_SPEEDUP`` times as fast as the clock; the world
-        has as many cards as that takes. A night is about a third as busy as an afternoon.
+        Transactions a second on average while event time runs ``DEMO_SPEEDUP`` times as fast as the clock;
+        the world has as many cards as that takes. A night is about a third as busy as an afternoon.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def demo_world(seed: int = 1, rate: float = 300.0) -> WorldConfig:
 
 
 def high_street(seed: int = 1, cards: int = 4_000) -> WorldConfig:
-    """Return world A: pounds, log-normal, day trade; few and long stories; labels after four days, few missing."""
+    """Return world A: pounds, log-normal, by day; few and long stories; labels after four days, most come."""
     size = cards / 4_000
     return WorldConfig(
         seed=seed,
@@ -116,7 +118,7 @@ def high_street(seed: int = 1, cards: int = 4_000) -> WorldConfig:
 
 
 def warehouse(seed: int = 1, cards: int = 4_000) -> WorldConfig:
-    """Return world B: dollars in hundreds, heavy tails, weekdays; short stories, ten days and 30 % without a label."""
+    """Return world B: hundreds of dollars, heavy tails, weekdays; short stories; late labels, 30 % never."""
     size = cards / 4_000
     return WorldConfig(
         seed=seed,
@@ -155,7 +157,7 @@ def warehouse(seed: int = 1, cards: int = 4_000) -> WorldConfig:
 
 
 def night_market(seed: int = 1, cards: int = 4_000) -> WorldConfig:
-    """Return world C: yen at price points, alive at night, prices jump on day 40; tested cards, labels that are wrong."""
+    """Return world C: yen at price points, by night, dearer from day 40; tested cards, wrong labels."""
     size = cards / 4_000
     return WorldConfig(
         seed=seed,
@@ -209,7 +211,7 @@ def night_market(seed: int = 1, cards: int = 4_000) -> WorldConfig:
 
 
 def turning_tide(seed: int = 1, cards: int = 4_000) -> WorldConfig:
-    """Return world D: euros that inflate, cards and terminals that turn over, kinds of fraud that come and go."""
+    """Return world D: euros that inflate, cards and terminals that change, frauds that come and go."""
     size = cards / 4_000
     return WorldConfig(
         seed=seed,

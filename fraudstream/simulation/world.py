@@ -18,8 +18,8 @@ from fraudstream.simulation.population import GROUPS, Population
 class World:
     """Everything that happens, from the start and for ever.
 
-    Each call of :meth:`days` or :meth:`events` begins anew with the same generators: equal configurations yield equal
-    events, byte for byte on one platform and version of NumPy.
+    Each call of :meth:`days` or :meth:`events` begins anew with the same generators: equal configurations
+    yield equal events, byte for byte on one platform and version of NumPy.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class World:
             yield day
 
     def events(self) -> Iterator[Event]:
-        """Yield transactions and labels by event time, without end; a transaction before a label of the same instant."""
+        """Yield transactions and labels by event time, without end; at one instant transactions first."""
         for day, people in self._days():
             transactions = transactions_of(day, people, self.config)
             labels = labels_of(day.known)
@@ -73,7 +73,8 @@ class World:
             due = waiting.due_ms < ends_ms
             known, waiting = waiting.take(due), waiting.take(~due)
             known = known.take(np.argsort(known.due_ms, kind="stable"))
-            yield Day(first=first, payments=payments, labels=labels, known=known), people
+            shops = people.terminal_number[payments.terminal]
+            yield Day(first, payments, shops, labels, known), people
             first += len(payments)
 
     def _genuine(self, number: int, people: Population, random: np.random.Generator) -> Payments:
