@@ -40,6 +40,6 @@ def to_minor(plan: AmountPlan, amounts: Floats, steps: Integers, random: np.rand
         decade = 10.0 ** np.floor(np.log10(amounts))
         nearest = np.abs(np.log(amounts / decade)[:, None] - np.log(PRICE_POINTS)).argmin(axis=1)
         amounts = decade * PRICE_POINTS[nearest]
-    rounded = np.maximum(np.round(amounts / steps), 1) * steps
-    is_round = random.random(len(amounts)) < plan.round_share
-    return np.maximum(np.where(is_round, rounded, np.round(amounts)), 1).astype(np.int64)
+    # What is below one step stays odd: rounding up would turn the small change of tested cards into notes.
+    is_round = (random.random(len(amounts)) < plan.round_share) & (amounts >= steps)
+    return np.where(is_round, np.round(amounts / steps) * steps, np.round(amounts)).astype(np.int64)
