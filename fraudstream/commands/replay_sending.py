@@ -1,0 +1,199 @@
+"""Sending many records quickly, each key to the partition Kafka's own producers choose for it."""
+
+import asyncio
+import importlib.util
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from fraudstream.commands.replay_rows import Row
+from fraudstream.connections import kafka_options, librdkafka_options
+from fraudstream.errors import StoreUnavailable
+from fraudstream.settings import Settings
+
+DELIVERY_TIMEOUT_MS = 60_000
+"""A broker that restarts is back within a minute; longer and the person at the terminal should know."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Sender(Protocol):
+    """Sends rows in order; within a partition they arrive in that order, each once."""
+
+    async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
+        """Hand rows over; waits only while too much is under way. A row knows its position once it is taken.
+
+        Raises
+        ------
+        StoreUnavailable
+            When this or an earlier row could not be delivered.
+        """
+
+    async def flush(self) -> None:
+        """Return when the brokers have taken every row, on all replicas in sync.
+
+        Raises
+        ------
+        StoreUnavailable
+            When a row could not be delivered.
+        """
+
+    async def close(self) -> None:
+        """Let go of every connection without waiting for what is under way."""
+
+
+async def open_sender(settings: Settings) -> Sender:
+    """Return the faster sender that can be had: confluent-kafka's where it is installed, else aiokafka's.
+
+    Raises
+    ------
+    StoreUnavailable
+        When no broker answers.
+    """
+    if importlib.util.find_spec("confluent_kafka"):
+        return _LibrdkafkaSender(settings)
+    sender = _AiokafkaSender(settings)
+    await sender.start()
+    return sender
+
+
+class _LibrdkafkaSender:
+    _WAIT_SECONDS = 0.002
+
+    def __init__(self, settings: Settings) -> None:
+        from confluent_kafka import Producer  # noqa: PLC0415 - an extra: not everybody has it
+
+        logger = logging.getLogger("librdkafka")
+        logger.setLevel(logging.CRITICAL)  # what fails is raised, in one line
+        self._producer = Producer(
+            librdkafka_options(settings)
+            | {
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "batch.num.messages": 10_000,
+                "message.timeout.ms": DELIVERY_TIMEOUT_MS,
+            },
+            logger=logger,
+        )
+        self._failure: str | None = None
+
+    async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
+        produce, poll = self._producer.produce, self._producer.poll
+        extra: Any = list(headers) or None
+        for row in rows:
+            while True:
+                try:
+                    produce(topic, row.value, row.key, on_delivery=self._delivered(row), headers=extra)
+                    break
+                except BufferError:  # its queue is full: brokers are the slower side
+                    poll(0)
+                    await asyncio.sleep(self._WAIT_SECONDS)
+                    self._check()
+        poll(0)
+        self._check()
+
+    def _delivered(self, row: Row) -> Callable[[Any, Any], None]:
+        def note(error: Any, message: Any) -> None:
+            if error is not None:
+                self._failure = self._failure or error.str()
+            else:
+                row.partition, row.offset = message.partition(), message.offset()
+
+        return note
+
+    async def flush(self) -> None:
+        while len(self._producer):
+            self._producer.poll(0)
+            self._check()
+            await asyncio.sleep(self._WAIT_SECONDS)
+        self._check()
+
+    async def close(self) -> None:
+        self._producer.purge()
+        self._producer.poll(0)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise StoreUnavailable("kafka", self._failure)  # noqa: EM101 - the store's name
+
+
+class _AiokafkaSender:
+    _UNDER_WAY_MAX = 64
+    _BATCH_BYTES = 512 * 1024
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = AIOKafkaProducer(
+            **kafka_options(settings),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=self._BATCH_BYTES,
+            request_timeout_ms=DELIVERY_TIMEOUT_MS,
+        )
+        self._under_way: deque[tuple[asyncio.Future[Any], list[Row]]] = deque()
+        self._keyless = itertools.count()
+
+    async def start(self) -> None:
+        try:
+            await self._producer.start()
+        except KafkaError as exc:
+            await self._producer.stop()
+            raise StoreUnavailable("kafka", repr(exc)) from exc  # noqa: EM101 - the store's name
+
+    async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
+        try:
+            await self._send(topic, rows, headers)
+        except KafkaError as exc:
+            raise StoreUnavailable("kafka", repr(exc)) from exc  # noqa: EM101 - the store's name
+
+    async def _send(self, topic: str, rows: Sequence[Row], headers: Headers) -> None:
+        count = len(await self._producer.partitions_for(topic))
+        by_partition: dict[int, list[Row]] = {}
+        spare = next(self._keyless) % count
+        for row in rows:
+            partition = spare if row.key is None else (murmur2(row.key) & 0x7FFFFFFF) % count
+            by_partition.setdefault(partition, []).append(row)
+        for partition, group in by_partition.items():
+            batch = self._producer.create_batch()
+            taken: list[Row] = []
+            for row in group:
+                place = {"key": row.key, "value": row.value, "timestamp": None, "headers": list(headers)}
+                if batch.append(**place) is None:
+                    await self._dispatch(batch, topic, partition, taken)
+                    batch, taken = self._producer.create_batch(), []
+                    if batch.append(**place) is None:
+                        reason = f"a row of {len(row.value)} bytes is too large"
+                        raise StoreUnavailable("kafka", reason)  # noqa: EM101 - the store's name
+                taken.append(row)
+            await self._dispatch(batch, topic, partition, taken)
+
+    async def _dispatch(self, batch: Any, topic: str, partition: int, rows: list[Row]) -> None:
+        batch.close()
+        future = await self._producer.send_batch(batch, topic, partition=partition)
+        self._under_way.append((future, rows))
+        while len(self._under_way) > self._UNDER_WAY_MAX or (
+            self._under_way and self._under_way[0][0].done()
+        ):
+            await self._settle()
+
+    async def _settle(self) -> None:
+        future, rows = self._under_way.popleft()
+        taken = await future
+        for place, row in enumerate(rows):
+            row.partition, row.offset = taken.partition, taken.offset + place
+
+    async def flush(self) -> None:
+        try:
+            while self._under_way:
+                await self._settle()
+        except KafkaError as exc:
+            raise StoreUnavailable("kafka", repr(exc)) from exc  # noqa: EM101 - the store's name
+
+    async def close(self) -> None:
+        await self._producer.stop()
