@@ -82,129 +82,157 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
     )
 
-    role: Role | None = Field(None, description="What this worker does; `fraudstream worker` sets it itself.")
+    role: Role | None = Field(
+        default=None, description="What this worker does; `fraudstream worker` sets it itself."
+    )
     kafka_url: KafkaUrl = Field(
-        "kafka://localhost:9092", description="Brokers to start from, several separated by commas."
+        default="kafka://localhost:9092", description="Brokers to start from, several separated by commas."
     )
     mongo_url: MongoUrl = Field(
-        SecretStr("mongodb://localhost:27017/fraudstream"),
+        default=SecretStr("mongodb://localhost:27017/fraudstream"),
         description="Archive of classifications: `mongodb://…` or `sqlite:///file`.",
     )
     mariadb_url: MariaDbUrl = Field(
-        SecretStr("mysql://fraudstream@localhost:3306/fraudstream"),
+        default=SecretStr("mysql://fraudstream@localhost:3306/fraudstream"),
         description="Store of window counts: `mysql://…` or `sqlite:///file`.",
     )
     epoch: int = Field(
-        1,
+        default=1,
         ge=1,
         description="Life of the transactions topic: one more whenever it was deleted and made again.",
     )
     label_wait: Duration = Field(
-        timedelta(days=7), description="After this long without a label a transaction is presumed genuine."
+        default=timedelta(days=7),
+        description="After this long without a label a transaction is presumed genuine.",
     )
     label_deadline: Duration = Field(
-        timedelta(days=1),
+        default=timedelta(days=1),
         description="How long a label waits for its transaction before it is a dead letter.",
     )
     learn_from_messages: bool = Field(
-        False, description="Learn from labels that travel inside transactions, after `message_label_delay`."
+        default=False,
+        description="Learn from labels that travel inside transactions, after `message_label_delay`.",
     )
     message_label_delay: Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))] = Field(
-        timedelta(days=7), description="How late a label inside a transaction is taken to become known."
+        default=timedelta(days=7),
+        description="How late a label inside a transaction is taken to become known.",
     )
-    review_budget: int = Field(100, ge=1, description="Alerts a day that people can look at.")
-    review_at: float = Field(0.3, ge=0, le=1, description="Scores from here on are decided `review`.")
-    decline_at: float = Field(0.9, ge=0, le=1, description="Scores from here on are decided `decline`.")
+    review_budget: int = Field(default=100, ge=1, description="Alerts a day that people can look at.")
+    review_at: float = Field(default=0.3, ge=0, le=1, description="Scores from here on are decided `review`.")
+    decline_at: float = Field(
+        default=0.9, ge=0, le=1, description="Scores from here on are decided `decline`."
+    )
     topic_prefix: str = Field(
-        "",
+        default="",
         pattern=r"^[a-zA-Z0-9._-]{0,100}$",
         description="Put before every topic, group and transactional id.",
     )
     partitions: int = Field(
-        4, ge=1, le=1000, description="Partitions of `transactions`, and of every topic aligned with it."
+        default=4,
+        ge=1,
+        le=1000,
+        description="Partitions of `transactions`, and of every topic aligned with it.",
     )
     replication_factor: int = Field(
-        1, ge=1, le=32, description="Copies of each partition when topics are created."
+        default=1, ge=1, le=32, description="Copies of each partition when topics are created."
     )
     wire_formats: Files = Field(
-        (),
+        default=(),
         description="Mapping files of further wire formats, separated by commas; asked before the shipped.",
     )
     card_hash_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
-        None,
+        default=None,
         description="Key to hash card ids that look like card numbers with; without it they are refused.",
     )
     member_id: str = Field(
-        "",
+        default="",
         pattern=r"^[a-zA-Z0-9._-]{0,200}$",
         description="Static group member id, unique to the process (a pod's name); empty for none.",
     )
     session_timeout_seconds: float = Field(
-        6.0,
+        default=6.0,
         ge=1,
         le=1800,
         description="After this long without a heartbeat the broker gives partitions away.",
     )
     commit_interval_seconds: float = Field(
-        1.0, gt=0, le=60, description="How often offsets are committed; after a kill so much is done again."
+        default=1.0,
+        gt=0,
+        le=60,
+        description="How often offsets are committed; after a kill so much is done again.",
     )
     fetch_wait_ms: int = Field(
-        20,
+        default=20,
         ge=0,
         le=5000,
         description="How long a broker may hold a fetch back: latency against idle requests.",
     )
     slice_size: int = Field(
-        512, ge=1, le=10_000, description="Records of one partition handled together, at most."
+        default=512, ge=1, le=10_000, description="Records of one partition handled together, at most."
     )
-    window_size_seconds: int = Field(300, ge=1, le=86_400, description="Length of a window of event time.")
+    window_size_seconds: int = Field(
+        default=300, ge=1, le=86_400, description="Length of a window of event time."
+    )
     window_grace_seconds: int = Field(
-        60, ge=0, le=86_400, description="How long a window that is past still takes late transactions."
+        default=60,
+        ge=0,
+        le=86_400,
+        description="How long a window that is past still takes late transactions.",
     )
     flush_interval_seconds: float = Field(
-        300.0, gt=0, description="How often open windows are written to the store of counts."
+        default=300.0, gt=0, description="How often open windows are written to the store of counts."
     )
     snapshot_interval_seconds: float = Field(
-        0.25, gt=0, le=3600, description="A new model is published at most this often."
+        default=0.25, gt=0, le=3600, description="A new model is published at most this often."
     )
     dead_letter_brake: float = Field(
-        0.5,
+        default=0.5,
         gt=0,
         le=1,
         description="Share of dead letters above which the worker stops instead of setting more aside.",
     )
     dead_letter_brake_records: int = Field(
-        100,
+        default=100,
         ge=1,
         description="Latest records over which that share is taken; the brake is off until so many came.",
     )
-    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address metrics and health listen on.")
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address metrics and health listen on."
+    )
     metrics_port: int = Field(
-        0,
+        default=0,
         ge=0,
         le=65_535,
         description="Port of metrics and health; 0 takes any that is free. "
         "`fraudstream worker` counts up from it, one port a process.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="`auto` writes text to a terminal and JSON lines anywhere else."
+        default="auto", description="`auto` writes text to a terminal and JSON lines anywhere else."
     )
-    data_dir: Path = Field(Path(".fraudstream"), description="Folder for what a worker keeps on disk.")
+    data_dir: Path = Field(
+        default=Path(".fraudstream"), description="Folder for what a worker keeps on disk."
+    )
     kafka_tls: bool = Field(
-        False, description="Encrypt connections to Kafka; implied by the three files below."
+        default=False, description="Encrypt connections to Kafka; implied by the three files below."
     )
-    kafka_ca_file: FilePath | None = Field(None, description="Authorities (PEM) that may vouch for brokers.")
-    kafka_certificate_file: FilePath | None = Field(None, description="Our certificate (PEM) for mutual TLS.")
+    kafka_ca_file: FilePath | None = Field(
+        default=None, description="Authorities (PEM) that may vouch for brokers."
+    )
+    kafka_certificate_file: FilePath | None = Field(
+        default=None, description="Our certificate (PEM) for mutual TLS."
+    )
     kafka_key_file: FilePath | None = Field(
-        None, description="Private key (PEM) of our certificate, unencrypted."
+        default=None, description="Private key (PEM) of our certificate, unencrypted."
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="How to sign in to Kafka; needs user name and password."
+        default=None, description="How to sign in to Kafka; needs user name and password."
     )
-    kafka_username: str | None = Field(None, min_length=1, description="User name for Kafka.")
+    kafka_username: str | None = Field(default=None, min_length=1, description="User name for Kafka.")
     kafka_password: Annotated[SecretStr, Field(min_length=1)] | None = Field(
-        None, description="Password for Kafka."
+        default=None, description="Password for Kafka."
     )
 
     @classmethod

@@ -17,7 +17,7 @@ from fraudstream.settings import Settings
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _DelayType(click.ParamType):  # type: ignore[type-arg] # generic in some versions of click only
+class _DelayType(click.ParamType):
     name = "delay"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Delay:
@@ -46,7 +46,7 @@ class _DelayType(click.ParamType):  # type: ignore[type-arg] # generic in some v
     "--labels-after",
     type=_DelayType(),
     metavar="DELAY",
-    help="Send each row's label so much later, in event time (7d, 12h) or rows (5000rows); else none is sent.",
+    help="Send each row's label so much later: event time (7d, 12h) or rows (5000rows). Default: send none.",
 )
 @click.option(
     "--labels-at-end", is_flag=True, help="Send the labels that are not due yet after the last row."
