@@ -1,0 +1,264 @@
+"""The archive in one SQLite file: what a laptop, a demo and the tests use instead of MongoDB."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from fraudstream.adapters.sqlite import SqliteDatabase, sqlite_path
+from fraudstream.core.messages import Label, LabelPosition, LabelSource, LabelValue, Position
+from fraudstream.errors import InvalidMessage
+from fraudstream.ports import Archived, LabelState
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS classifications (
+    source_epoch INTEGER NOT NULL,
+    source_partition INTEGER NOT NULL,
+    source_offset INTEGER NOT NULL,
+    transaction_id TEXT NOT NULL,
+    card_id TEXT,
+    event_time TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    score REAL NOT NULL,
+    label TEXT,
+    label_source TEXT,
+    label_partition INTEGER,
+    label_offset INTEGER,
+    labelled_at TEXT,
+    labelled_by TEXT,
+    classification BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS classifications_by_source
+    ON classifications (source_epoch, source_partition, source_offset);
+CREATE INDEX IF NOT EXISTS classifications_by_transaction ON classifications (transaction_id);
+CREATE INDEX IF NOT EXISTS classifications_by_card ON classifications (card_id);
+CREATE INDEX IF NOT EXISTS classifications_by_label ON classifications (label, event_time)
+    WHERE label IS NOT NULL;
+"""
+
+ROWS_PER_QUERY = 300
+"""Look-ups in one statement: three parameters each stay below the 999 that older builds of SQLite allow."""
+
+_PING = "SELECT 1 FROM classifications LIMIT 1"
+
+_INSERT = """
+INSERT INTO classifications (source_epoch, source_partition, source_offset, transaction_id, card_id,
+    event_time, decision, score, classification)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (source_epoch, source_partition, source_offset) DO NOTHING
+"""
+
+_SELECT = """
+SELECT source_epoch, source_partition, source_offset, transaction_id,
+    classification, label, label_source, label_partition, label_offset
+FROM classifications
+"""
+
+_LABEL = """
+UPDATE classifications
+SET label = ?, label_source = ?, label_partition = ?, label_offset = ?, labelled_at = ?, labelled_by = ?
+WHERE source_epoch = ? AND source_partition = ? AND source_offset = ?
+"""
+
+_NEXT_PARTITION = """
+SELECT min(source_partition) FROM classifications WHERE source_epoch = ? AND source_partition > ?
+"""
+
+_HIGHEST_OFFSET = """
+SELECT max(source_offset) FROM classifications WHERE source_epoch = ? AND source_partition = ?
+"""
+
+
+class _Transaction(msgspec.Struct, gc=False):
+    transaction_id: str
+    card_id: str | None = None
+
+
+class _Classification(msgspec.Struct, gc=False):
+    """What gets a column of its own. Times stay text: ISO 8601 in UTC sorts as time does."""
+
+    source: Position
+    transaction: _Transaction
+    event_time: datetime
+    decision: str
+    score: float
+
+
+_decoder = msgspec.json.Decoder(_Classification)
+
+
+class SqliteArchive:
+    """Plays the ``Archive`` port on one SQLite file.
+
+    Several processes may use the same file. A batch is stored whole or not at all, and is on disk when a
+    call returns.
+
+    Parameters
+    ----------
+    url
+        ``sqlite:///file``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = SqliteDatabase(sqlite_path(url), SCHEMA)
+
+    def __repr__(self) -> str:
+        return f"<SqliteArchive {self._database!r}>"
+
+    async def open(self) -> None:
+        """Connect, and create tables and indexes that are missing. Idempotent."""
+        await self._database.open()
+
+    async def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        await self._database.close()
+
+    async def ping(self) -> None:
+        """Return when the file answers."""
+        await self._database.read(lambda connection: connection.execute(_PING).fetchone())
+
+    async def store(self, classifications: Sequence[bytes]) -> int:
+        """Store encoded classifications and return how many were new; the first of a source position wins.
+
+        Raises
+        ------
+        InvalidMessage
+            If one is no classification; then none is stored.
+        """
+        rows = [_row(value) for value in classifications]
+
+        def insert(connection: sqlite3.Connection) -> int:
+            before = connection.total_changes
+            connection.executemany(_INSERT, rows)
+            return connection.total_changes - before
+
+        return await self._database.write(insert) if rows else 0
+
+    async def find(self, labels: Sequence[Label]) -> list[list[Archived]]:
+        """Return for each label the archived transactions it may mean, in the order of their source."""
+        positions = {label.position for label in labels if label.position is not None}
+        ids = {label.transaction_id for label in labels if label.position is None and label.transaction_id}
+
+        def select(connection: sqlite3.Connection) -> list[list[Archived]]:
+            by_position: dict[Position, list[Archived]] = {}
+            by_id: dict[str, list[Archived]] = {}
+            for row in _select_positions(connection, positions):
+                archived = _archived(row)
+                by_position[archived.source] = [archived]
+            for row in _select_ids(connection, ids):
+                by_id.setdefault(row[3], []).append(_archived(row))
+            return [
+                by_position.get(label.position, [])
+                if label.position is not None
+                else by_id.get(label.transaction_id or "", [])
+                for label in labels
+            ]
+
+        return await self._database.read(select) if positions or ids else [[] for _ in labels]
+
+    async def record_labels(self, states: Mapping[Position, tuple[Label, LabelPosition]]) -> None:
+        """Note on each archived transaction the label that was accepted for it; a later call wins."""
+        rows = [
+            (
+                label.label.value,
+                label.source.value,
+                position.partition,
+                position.offset,
+                label.labelled_at.astimezone(UTC).isoformat(),
+                label.labelled_by,
+                source.epoch,
+                source.partition,
+                source.offset,
+            )
+            for source, (label, position) in states.items()
+        ]
+        if rows:
+            await self._database.write(lambda connection: connection.executemany(_LABEL, rows).rowcount)
+
+    async def highest_offsets(self, epoch: int) -> dict[int, int]:
+        """Return the highest source offset stored for each partition of that epoch.
+
+        Costs two index look-ups a partition, however much is stored.
+        """
+
+        def select(connection: sqlite3.Connection) -> dict[int, int]:
+            found: dict[int, int] = {}
+            partition = -1
+            while True:
+                (following,) = connection.execute(_NEXT_PARTITION, (epoch, partition)).fetchone()
+                if following is None:
+                    return found
+                partition = following
+                (found[partition],) = connection.execute(_HIGHEST_OFFSET, (epoch, partition)).fetchone()
+
+        return await self._database.read(select)
+
+
+def _row(value: bytes) -> tuple[Any, ...]:
+    try:
+        read = _decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        fault = f"expected a classification: {exc}"
+        raise InvalidMessage(fault) from exc
+    source, transaction = read.source, read.transaction
+    return (
+        source.epoch,
+        source.partition,
+        source.offset,
+        transaction.transaction_id,
+        transaction.card_id,
+        read.event_time.astimezone(UTC).isoformat(),
+        read.decision,
+        read.score,
+        value,
+    )
+
+
+def _archived(row: tuple[Any, ...]) -> Archived:
+    epoch, partition, offset, _, classification, label, label_source, label_partition, label_offset = row
+    return Archived(
+        source=Position(epoch, partition, offset),
+        classification=classification,
+        label=None
+        if label is None
+        else LabelState(
+            label=LabelValue(label),
+            label_source=LabelSource(label_source),
+            position=LabelPosition(label_partition, label_offset),
+        ),
+    )
+
+
+def _select_positions(
+    connection: sqlite3.Connection, wanted: Iterable[Position]
+) -> Iterator[tuple[Any, ...]]:
+    for chunk in _chunks(wanted):
+        marks = ", ".join(["(?, ?, ?)"] * len(chunk))
+        yield from connection.execute(
+            f"WITH wanted (source_epoch, source_partition, source_offset) AS (VALUES {marks})"
+            f"{_SELECT} NATURAL JOIN wanted",
+            [
+                number
+                for position in chunk
+                for number in (position.epoch, position.partition, position.offset)
+            ],
+        )
+
+
+def _select_ids(connection: sqlite3.Connection, wanted: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    for chunk in _chunks(wanted):
+        marks = ", ".join("?" * len(chunk))
+        yield from connection.execute(
+            f"{_SELECT} WHERE transaction_id IN ({marks})"
+            " ORDER BY source_epoch, source_partition, source_offset",
+            chunk,
+        )
+
+
+def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    remaining = iter(values)
+    while chunk := list(islice(remaining, ROWS_PER_QUERY)):
+        yield chunk
