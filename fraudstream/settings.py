@@ -3,25 +3,24 @@
 The fields below are the reference: ``docs/settings.md`` is made from them and a test compares the two.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from fraudstream.durations import parse_duration
-from fraudstream.errors import InvalidInput
 from fraudstream.settings_reading import (
+    check_kafka_url,
     collect_variables,
     describe_faults,
+    read_duration,
     refuse,
     require_scheme,
     split_list,
+    split_servers,
     variable_of,
 )
 
@@ -34,42 +33,8 @@ class Role(StrEnum):
     LEARNING = "learning"
 
 
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_duration(value)
-    except InvalidInput as exc:
-        raise ValueError(str(exc)) from exc
-
-
-def _kafka_url(value: object) -> object:
-    url = urlsplit(str(value).split(",", maxsplit=1)[0])
-    if "@" in str(value):
-        msg = "credentials do not belong in it: use FRAUDSTREAM_KAFKA_USERNAME and FRAUDSTREAM_KAFKA_PASSWORD"
-        raise ValueError(msg)
-    if url.scheme != "kafka":
-        msg = "expected kafka://host:port, several brokers separated by commas"
-        raise ValueError(msg)
-    for server in split_servers(str(value)):
-        if not re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", server):
-            msg = f"expected host:port for each broker, got {server!r}"
-            raise ValueError(msg)
-    return value
-
-
-def split_servers(kafka_url: str) -> list[str]:
-    """Return the brokers of a ``kafka://`` URL as ``host:port``; a missing port is 9092.
-
-    >>> split_servers("kafka://one,kafka://two:9093")
-    ['one:9092', 'two:9093']
-    """
-    servers = [part.strip().removeprefix("kafka://").rstrip("/") for part in kafka_url.split(",")]
-    return [server if re.search(r":\d+$", server) or not server else f"{server}:9092" for server in servers]
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
-KafkaUrl = Annotated[str, BeforeValidator(_kafka_url)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0))]
+KafkaUrl = Annotated[str, BeforeValidator(check_kafka_url)]
 MongoUrl = Annotated[SecretStr, BeforeValidator(require_scheme("mongodb", "mongodb+srv", "sqlite"))]
 MariaDbUrl = Annotated[SecretStr, BeforeValidator(require_scheme("mysql", "mariadb", "sqlite"))]
 Files = Annotated[tuple[FilePath, ...], BeforeValidator(split_list)]
@@ -113,7 +78,7 @@ class Settings(BaseSettings):
         default=False,
         description="Learn from labels that travel inside transactions, after `message_label_delay`.",
     )
-    message_label_delay: Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))] = Field(
+    message_label_delay: Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0))] = Field(
         default=timedelta(days=7),
         description="How late a label inside a transaction is taken to become known.",
     )

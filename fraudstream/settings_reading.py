@@ -1,6 +1,7 @@
 """From environment variables to field values, and from faults to lines a person can act on."""
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -8,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
-from fraudstream.errors import InvalidSettings
+from fraudstream.durations import parse_duration
+from fraudstream.errors import InvalidInput, InvalidSettings
 
 PREFIX = "FRAUDSTREAM_"
 
@@ -68,7 +70,8 @@ def describe_faults(error: ValidationError, values: Mapping[str, str], secrets: 
             continue
         name = str(fault["loc"][0])
         said = said.replace("Input should", "should", 1).replace(" items after validation", " characters")
-        got = (
+        shown = name in values and name not in secrets and "@" not in values[name] and "got " not in said
+        got = f", got {values[name]!r}" if shown else ""
             f", got {values[name]!r}" if name in values and name not in secrets and "got " not in said else ""
         )
         lines.append(f"{variable_of(name)}: {said}{got}")
@@ -105,6 +108,42 @@ def require_scheme(*schemes: str) -> Callable[[object], object]:
     return check
 
 
+def read_duration(value: object) -> object:
+    """Turn text into a length of time, and leave anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except InvalidInput as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def check_kafka_url(value: object) -> object:
+    """Check that a URL names brokers and nothing else."""
+    url = urlsplit(str(value).split(",", maxsplit=1)[0])
+    if "@" in str(value):
+        msg = "credentials do not belong in it: use FRAUDSTREAM_KAFKA_USERNAME and FRAUDSTREAM_KAFKA_PASSWORD"
+        raise ValueError(msg)
+    if url.scheme != "kafka":
+        msg = "expected kafka://host:port, several brokers separated by commas"
+        raise ValueError(msg)
+    for server in split_servers(str(value)):
+        if not re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", server):
+            msg = f"expected host:port for each broker, got {server!r}"
+            raise ValueError(msg)
+    return value
+
+
+def split_servers(kafka_url: str) -> list[str]:
+    """Return the brokers of a ``kafka://`` URL as ``host:port``; a missing port is 9092.
+
+    >>> split_servers("kafka://one,kafka://two:9093")
+    ['one:9092', 'two:9093']
+    """
+    servers = [part.strip().removeprefix("kafka://").rstrip("/") for part in kafka_url.split(",")]
+    return [server if re.search(r":\d+$", server) or not server else f"{server}:9092" for server in servers]
+
+
 def split_list(value: object) -> object:
     """Split text at commas, dropping blanks; anything else is left as it is."""
     if isinstance(value, str):
@@ -118,8 +157,4 @@ def mask_url(url: str) -> str:
     >>> mask_url("mysql://app:s3cret@db:3306/fraudstream?ssl=1")
     'mysql://app:***@db:3306/fraudstream'
     """
-    parts = urlsplit(url)
-    location = parts.netloc
-    if parts.password is not None:
-        location = f"{parts.username}:***@{location.rpartition('@')[2]}"
-    return parts._replace(netloc=location, query="", fragment="").geturl()
+    return re.sub(r"://([^:@/]*):.*@", r"://\1:***@", url.partition("?")[0])
