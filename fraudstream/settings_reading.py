@@ -72,8 +72,6 @@ def describe_faults(error: ValidationError, values: Mapping[str, str], secrets: 
         said = said.replace("Input should", "should", 1).replace(" items after validation", " characters")
         shown = name in values and name not in secrets and "@" not in values[name] and "got " not in said
         got = f", got {values[name]!r}" if shown else ""
-            f", got {values[name]!r}" if name in values and name not in secrets and "got " not in said else ""
-        )
         lines.append(f"{variable_of(name)}: {said}{got}")
     return lines
 
