@@ -1,0 +1,204 @@
+"""What is seen of a transaction before it enters any state.
+
+That is the keys it is scored by, and the steps that entering its card's history will take.
+
+Values are cut on fixed logarithmic grids, so there is nothing to warm up or to fit: an edge lies at every
+``2**(k / steps)``.
+"""
+
+from bisect import bisect_right
+from math import exp, floor, log2
+
+import msgspec
+
+from fraudstream.core.history import SPIKE_DECAY_DAYS, CardHistory, CurrencyMeans
+from fraudstream.core.risk import RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
+from fraudstream.core.terms import Needs, assembler
+
+LEAST_SPIKE = 0.02
+"""Excess fraud rate below which a large amount is no spike; .005 and .1 score alike."""
+
+_RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_DAY = 86400.0
+
+
+def grid(value: float, low: int, high: int, steps: int) -> int:
+    """Return the bin of a value on a grid of ``steps`` bins an octave from ``2**low`` to ``2**high``.
+
+    Bin 0 is everything below, the last bin everything from ``2**high`` on.
+
+    >>> grid(0.4, -1, 4, 2), grid(0.5, -1, 4, 2), grid(1.0, -1, 4, 2), grid(99.0, -1, 4, 2)
+    (0, 1, 3, 11)
+    """
+    if value < 2.0**low:
+        return 0
+    return min(floor(steps * log2(value)) - steps * low + 1, steps * (high - low) + 1)
+
+
+_AGE_BINS = tuple(grid(float(days), 0, 7, 2) for days in range(129))
+_AGE_LAST = len(_AGE_BINS) - 1
+
+
+class Observation(msgspec.Struct, gc=False):
+    """One transaction as seen before it enters any state, and the steps that entering will take.
+
+    ``keys``: what it is scored by, crosses aside. ``at``: event time in seconds; ``amount``: in major
+    units. ``ratio``: amount over the card's usual; ``relative_amount``: over the currency's mean; 0 where
+    unknown. ``spike``: weight this transaction adds to the card's recent spikes, ``heat`` what they weigh
+    without it.
+    """
+
+    keys: tuple[int, ...]
+    at: float
+    amount: float | None
+    relative_amount: float
+    ratio: float
+    spike: float
+    heat: float
+    amount_step: float
+    log_step: float
+    deviation_squared: float
+
+    def fold_into(self, history: CardHistory, offset: int) -> None:
+        """Enter the card's history. Not idempotent: callers compare offset and ``applied`` first."""
+        history.applied = offset
+        history.count += 1
+        history.amounts += self.amount_step
+        history.log_sum += self.log_step
+        history.log_squares += self.deviation_squared
+        if self.spike:
+            history.heat = self.heat + self.spike
+            history.heat_at = max(history.heat_at, self.at)
+
+
+_ASSEMBLERS = tuple(assembler(Needs(fields)) for fields in range(8))
+"""By the fields a transaction has: 1 amount, 2 card, 4 terminal."""
+
+_NEW_CARD = CardHistory()
+
+
+def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every value, each computed once: the hot path
+    at: float,
+    amount: float | None,
+    means: CurrencyMeans | None,
+    history: CardHistory | None,
+    risk: EntityRisk | None,
+    tables: LookTables,
+) -> Observation:
+    """See a transaction as it is before it enters any state. Changes nothing.
+
+    Grids are written out below as ``floor(steps * octave) + 1 - steps * low``; a test holds each against
+    :func:`grid`.
+
+    Parameters
+    ----------
+    at
+        Event time in seconds since 1970, UTC.
+    amount
+        In major units, not negative; ``None`` where unknown, as is ``means`` then.
+    means
+        Of the amount's currency, in the transaction's partition.
+    history
+        Of its card, empty for a new one; ``None`` without a card.
+    risk
+        Of its terminal, :data:`~fraudstream.core.risk.UNKNOWN` without labels; ``None`` without a terminal.
+    tables
+        What labels have taught about looks.
+    """
+    fields = 0
+    ratio = relative = spike = heat = amount_step = log_step = squared = 0.0
+    amount_fine = amount_coarse = ratio_coarse = ratio_fine = surprise = count = heat_bin = since_spike = 0
+    since_genuine = episode_age = days = fraud_run = genuine_run = rate_short = rate_long = last_label = 0
+
+    if history is not None:
+        fields = 2
+        seen = history.count
+        count = seen.bit_length() if seen < 512 else 10
+        waited = (at - history.heat_at) / _DAY
+        heat = history.heat
+        if heat:
+            if waited > 0.0:
+                heat *= exp(-waited / SPIKE_DECAY_DAYS)
+            if heat >= 0.015625:
+                heat_bin = floor(log2(heat)) + 7 if heat < 8.0 else 10
+        if waited >= 0.25:
+            since_spike = floor(log2(waited)) + 3 if waited < 64.0 else 9
+
+    if amount is not None and means is not None:
+        fields += 1
+        mean = means.mean
+        relative = amount / mean
+        if relative >= 0.015625:
+            octave = log2(relative)
+            amount_fine = floor(32.0 * octave) + 193 if relative < 64.0 else 385
+            if relative >= 0.0625:
+                amount_coarse = floor(2.0 * octave) + 9 if relative < 32.0 else 19
+        card = _NEW_CARD if history is None else history
+        usual = card.usual_amount(mean)
+        log_amount, centre, spread = card.log_amounts(amount, means)
+        deviation = log_amount - centre
+        if history is not None:
+            ratio = amount / usual
+            if ratio >= 0.0625:
+                octave = log2(ratio)
+                ratio_fine = floor(4.0 * octave) + 17 if ratio < 32.0 else 37
+                if ratio >= 0.5:
+                    ratio_coarse = floor(2.0 * octave) + 3 if ratio < 16.0 else 11
+                    if ratio >= 1.0:
+                        spike = excess_rate(ratio, tables)
+            z = deviation / spread
+            if z >= -1.0:
+                surprise = floor((z + 1.0) / 0.5) + 1 if z < 5.0 else 13
+            amount_step = (amount if amount < 2.0 * usual else 2.0 * usual) / mean
+        limit = 2.0 * spread
+        deviation = limit if deviation > limit else -limit if deviation < -limit else deviation
+        log_step = centre + deviation
+        squared = deviation * deviation
+
+    if risk is not None:
+        fields += 4
+        last_label = risk.last_label
+        quiet = (at - risk.genuine_at) / _DAY
+        if quiet >= 1.0:
+            since_genuine = floor(4.0 * log2(quiet)) + 1 if quiet < 64.0 else 25
+        age = floor(at / _DAY) - floor(risk.episode_from / _DAY)
+        if age > 0:
+            days = age if age < 60 else 60
+            episode_age = _AGE_BINS[age] if age < _AGE_LAST else 15
+        run = risk.fraud_run
+        fraud_run = run.bit_length() if run < 32 else 6
+        run = risk.genuine_run
+        genuine_run = run.bit_length() if run < 32 else 6
+        rate_short = bisect_right(_RATES, risk.rate_short())
+        rate_long = bisect_right(_RATES, risk.rate_long())
+
+    keys = _ASSEMBLERS[fields](
+        amount_fine,
+        amount_coarse,
+        ratio_coarse,
+        ratio_fine,
+        surprise,
+        count,
+        heat_bin,
+        since_spike,
+        since_genuine,
+        episode_age,
+        days,
+        fraud_run,
+        genuine_run,
+        rate_short,
+        rate_long,
+        last_label,
+    )
+    return Observation(keys, at, amount, relative, ratio, spike, heat, amount_step, log_step, squared)
+
+
+def excess_rate(ratio: float, tables: LookTables) -> float:
+    """Return by how much the known fraud rate of a ratio exceeds twice the overall rate.
+
+    An excess below :data:`LEAST_SPIKE` is none.
+    """
+    rate = tables.base_rate()
+    at = look(ratio, RATIO_LOOK_FROM)
+    excess = known_rate(tables.ratio_labels[at], tables.ratio_frauds[at], ratio, rate) - 2.0 * rate
+    return excess if excess >= LEAST_SPIKE else 0.0

@@ -1,0 +1,110 @@
+"""What is known of one card, and of amounts in one currency, before a transaction.
+
+Both belong to the source partition: one worker writes them, in offset order, and their changelog carries
+the highest offset folded in, so that a replayed record changes nothing. Sums are kept in units of the
+running mean, so inflation cancels.
+"""
+
+from math import log, sqrt
+from typing import Self
+
+import msgspec
+
+from fraudstream.core.rows import row_of, struct_from
+
+MEAN_WINDOW = 20_000
+"""Transactions the mean of a currency looks back on, over all partitions: at 5,000 it is noisy, at 100,000
+drift costs 0.008 of average precision."""
+
+MEAN_CAP = 4.0
+"""An amount counts at most this many means, or a few large ones would drag the mean along (3 to 5 score
+alike)."""
+
+SPIKE_DECAY_DAYS = 7.0
+"""Days in which a spike fades to 1/e; 4 and 14 score alike."""
+
+NEVER = -1e9
+"""A time before every transaction, in seconds since 1970."""
+
+_VARIANCE_PRIOR = 3.0
+_VARIANCE_WARMUP = 100
+
+
+class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
+    """Running mean and spread of the amounts in one currency, within one partition.
+
+    ``applied``: highest source offset folded in, -1 before the first. ``mean``: capped running mean, in
+    major units. ``seen``: transactions folded in, plus 1. ``variance``: of log amounts around each card's
+    own mean.
+    """
+
+    applied: int
+    mean: float
+    seen: int
+    variance: float
+
+    @classmethod
+    def starting_with(cls, amount: float) -> Self:
+        """Begin with the first amount seen in a currency; an amount below 0.01 begins at 0.01."""
+        return cls(-1, max(amount, 0.01), 1, 0.5)
+
+    def fold(self, offset: int, amount: float, deviation_squared: float, window: float) -> None:
+        """Let one amount, and its squared deviation from its card's mean log amount, move mean and spread."""
+        seen = self.seen
+        mean = self.mean
+        cap = MEAN_CAP * mean
+        self.mean = mean + ((amount if amount < cap else cap) - mean) / (
+            seen + 1 if seen + 1 < window else window
+        )
+        warm = seen + _VARIANCE_WARMUP
+        self.variance += (deviation_squared - self.variance) / (warm if warm < window else window)
+        self.seen = seen + 1
+        self.applied = offset
+
+    def to_row(self) -> tuple[int | float, ...]:
+        """Return the fields in order, as plain numbers."""
+        return row_of(self)
+
+    @classmethod
+    def from_row(cls, row: object) -> Self:
+        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
+        return struct_from(cls, row)
+
+
+class CardHistory(msgspec.Struct, array_like=True, gc=False):
+    """What is known of one card before its next transaction.
+
+    ``applied``: highest source offset folded in, -1 before the first. ``count``: transactions. ``amounts``:
+    their sum, each capped and in units of the currency's mean of its moment. ``heat``, ``heat_at``: weight
+    of recent spikes and the time of the last one. ``log_sum``, ``log_squares``: of log relative amounts,
+    the latter around the mean of the moment.
+    """
+
+    applied: int = -1
+    count: int = 0
+    amounts: float = 0.0
+    heat: float = 0.0
+    heat_at: float = NEVER
+    log_sum: float = 0.0
+    log_squares: float = 0.0
+
+    def usual_amount(self, mean: float) -> float:
+        """Return the amount to expect of this card: its mean, with one of the currency's as prior."""
+        return mean * (self.amounts + 1.0) / (self.count + 1)
+
+    def log_amounts(self, amount: float, means: CurrencyMeans) -> tuple[float, float, float]:
+        """Return log relative amount, and the mean and standard deviation to expect of it."""
+        return (
+            log((amount if amount > 0.01 else 0.01) / means.mean),
+            self.log_sum / (self.count + 1),
+            sqrt((self.log_squares + _VARIANCE_PRIOR * means.variance) / (self.count + _VARIANCE_PRIOR)),
+        )
+
+    def to_row(self) -> tuple[int | float, ...]:
+        """Return the fields in order, as plain numbers."""
+        return row_of(self)
+
+    @classmethod
+    def from_row(cls, row: object) -> Self:
+        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
+        return struct_from(cls, row)

@@ -1,0 +1,175 @@
+"""The model: online logistic regression over keys that are each worth 1.
+
+The arithmetic is that of River's ``LogisticRegression(FTRLProximal)``, operation for operation; with lists for tables and one
+gradient for all keys it takes about a tenth of the time. One thing differs: River brings a weight up to date when its key is
+learned *again*, so that its predictions lag one gradient behind; here the weight is up to date at once. River with its
+weights brought up to date after each example gives the same numbers to the last bit, and a test holds it to that.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import exp
+from typing import Any
+
+from river import base
+from river.base.typing import ClfTarget, FeatureName
+
+from fraudstream.core.terms import KEYS
+
+PRIOR_LOGIT = -5.0
+"""Log odds before anything is learned: a fraud rate of 0.67 %."""
+
+
+class KeyedFTRL(base.Classifier):
+    """Logistic regression by FTRL-Proximal, for sparse features named by integers.
+
+    As a River classifier it takes any mapping of features; integers below ``keys`` index the weights
+    directly, and every other name is given a place of its own. :meth:`learn_keys` and :meth:`score_keys`
+    are the fast way for features worth 1 each.
+
+    Parameters
+    ----------
+    alpha
+        Learning rate; 0.2 and 0.5 score alike on transactions.
+    beta
+        Damps the first steps.
+    intercept_init
+        Log odds before anything is learned.
+    intercept_lr
+        Learning rate of the intercept, constant.
+    keys
+        How many integer keys index the weights directly.
+
+    Examples
+    --------
+    >>> model = KeyedFTRL(keys=10)
+    >>> for _ in range(50):
+    ...     model.learn_keys((1, 4), fraud=True)
+    ...     model.learn_keys((2, 4), fraud=False)
+    >>> model.score_keys((1, 4)) > 0.5 > model.score_keys((2, 4))
+    True
+    >>> round(model.predict_proba_one({3: 1})[True], 4) == round(model.score_keys((3,)), 4)
+    True
+
+    References
+    ----------
+    H. B. McMahan et al. 2013, "Ad click prediction: a view from the trenches", algorithm 1, with neither L1
+    nor L2 penalty.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.3,
+        beta: float = 1.0,
+        intercept_init: float = PRIOR_LOGIT,
+        intercept_lr: float = 0.005,
+        keys: int = KEYS,
+    ) -> None:
+        self.alpha = alpha
+        self.beta = beta
+        self.intercept_init = intercept_init
+        self.intercept_lr = intercept_lr
+        self.keys = keys
+        self.intercept = intercept_init
+        self.weights = [0.0] * keys
+        self.gradients = [0.0] * keys
+        self.squares = [0.0] * keys
+        self._places: dict[FeatureName, int] = {}
+
+    def learn_keys(self, keys: Sequence[int], fraud: bool) -> None:
+        """Learn one example whose features are all worth 1. Keys must differ from one another."""
+        weights = self.weights
+        gradients = self.gradients
+        squares = self.squares
+        beta = self.beta
+        alpha = self.alpha
+        logit = 0.0
+        for key in keys:
+            logit += weights[key]
+        gradient = log_loss_gradient(logit + self.intercept, fraud)
+        self.intercept -= self.intercept_lr * gradient
+        squared = gradient**2
+        for key in keys:
+            square = squares[key]
+            root = square**0.5
+            square += squared
+            squares[key] = square
+            newer = square**0.5
+            total = gradients[key] + (gradient - (newer - root) / alpha * weights[key])
+            gradients[key] = total
+            weights[key] = -(((beta + newer) / alpha) ** -1) * total
+
+    def logit_keys(self, keys: Iterable[int]) -> float:
+        """Return the log odds of features that are all worth 1."""
+        weights = self.weights
+        logit = 0.0
+        for key in keys:
+            logit += weights[key]
+        return logit + self.intercept
+
+    def score_keys(self, keys: Iterable[int]) -> float:
+        """Return the estimated probability of features that are all worth 1."""
+        return probability(self.logit_keys(keys))
+
+    def learn_one(self, x: dict[FeatureName, Any], y: ClfTarget) -> None:
+        """Learn one example of any features, as River does."""
+        places = [self._place(name) for name in x]
+        values = list(x.values())
+        logit = 0.0
+        for place, value in zip(places, values, strict=True):
+            logit += self.weights[place] * value
+        gradient = log_loss_gradient(logit + self.intercept, bool(y))
+        self.intercept -= self.intercept_lr * gradient
+        for place, value in zip(places, values, strict=True):
+            step = value * gradient
+            square = self.squares[place]
+            newer = square + step**2
+            total = self.gradients[place] + (
+                step - (newer**0.5 - square**0.5) / self.alpha * self.weights[place]
+            )
+            self.squares[place] = newer
+            self.gradients[place] = total
+            if total:
+                self.weights[place] = -(((self.beta + newer**0.5) / self.alpha) ** -1) * total
+
+    def predict_proba_one(self, x: dict[FeatureName, Any], **_kwargs: Any) -> dict[ClfTarget, float]:
+        """Return the probabilities for any features, as River does. Changes nothing."""
+        logit = 0.0
+        for name, value in x.items():
+            place = name if self._is_key(name) else self._places.get(name)
+            if place is not None:
+                logit += self.weights[place] * value
+        p = probability(logit + self.intercept)
+        return {False: 1.0 - p, True: p}
+
+    def _is_key(self, name: FeatureName) -> bool:
+        return type(name) is int and 0 <= name < self.keys
+
+    def _place(self, name: FeatureName) -> int:
+        if self._is_key(name):
+            return name  # type: ignore[return-value]  # FeatureName is any hashable; _is_key says int
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = len(self.weights)
+            for table in (self.weights, self.gradients, self.squares):
+                table.append(0.0)
+        return place
+
+
+def log_loss_gradient(logit: float, fraud: bool) -> float:
+    """Return the derivative of the log loss by the logit, written as River writes it."""
+    sign = 1 if fraud else -1
+    margin = logit * sign
+    if margin > 18.0:
+        return exp(-margin) * -sign
+    if margin < -18.0:
+        return float(-sign)
+    return -sign / (exp(margin) + 1.0)
+
+
+def probability(logit: float) -> float:
+    """Return the probability of log odds, without overflow at either end.
+
+    >>> probability(0.0), probability(-1000.0), probability(1000.0)
+    (0.5, 0.0, 1.0)
+    """
+    return 1.0 / (1.0 + exp(-logit)) if logit > -700.0 else 0.0

@@ -1,0 +1,222 @@
+"""The only learner: turns training examples into weights, look tables and terminal risks.
+
+Everything here depends on the examples and their order alone, bit for bit: a learner restored from its snapshot and given
+the same examples reaches the same state.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import compress
+from typing import Self
+
+from fraudstream.core.learner import KeyedFTRL
+from fraudstream.core.messages import LabelPosition, LabelValue, Position, TrainingExample
+from fraudstream.core.risk import EntityRisk, LookTables, correct_label, note_label
+from fraudstream.core.snapshot import Snapshot
+from fraudstream.core.terms import KEYS, TERM_OF, TERMS
+
+REMEMBERED_LABELS = 200_000
+"""Transactions whose label is remembered, to tell a second label from a first: about 50 MB. A label that comes again after
+so many others is learned again, unless its example says what it replaces."""
+
+TYPICAL_WINDOW = 500
+"""Samples the typical weights look back on."""
+
+TYPICAL_EVERY = 8
+"""Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the cost."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Outcome(StrEnum):
+    """What became of a training example."""
+
+    LEARNED = "learned"
+    CORRECTED = "corrected"
+    REPEATED = "repeated"
+    REPLAYED = "replayed"
+
+
+class Learner:
+    """Learns from one example after another and gives out snapshots and changed risks.
+
+    Attributes
+    ----------
+    model
+        The weights, up to date.
+    tables, risks
+        What labels have taught about looks and terminals, up to date.
+    typical
+        Mean weight of each term over recent examples.
+    version
+        Of the last snapshot given out, 0 before the first.
+    training_offset
+        Offset of the last example seen, -1 before the first.
+    learned
+        Examples learned, corrections included.
+    """
+
+    def __init__(self, remembered_labels: int = REMEMBERED_LABELS) -> None:
+        self.model = KeyedFTRL()
+        self.tables = LookTables()
+        self.risks: dict[str, EntityRisk] = {}
+        self.typical = [0.0] * len(TERMS)
+        self.version = 0
+        self.training_offset = -1
+        self.learned = 0
+        self._changed: dict[str, None] = {}
+        self._labels: OrderedDict[Position, tuple[bool, tuple[LabelPosition, ...]]] = OrderedDict()
+        self._remembered_labels = remembered_labels
+
+    def learn(self, example: TrainingExample, offset: int) -> Outcome:
+        """Learn one example of the training log.
+
+        Idempotent: an offset seen before, a label seen before and the same label given once more change nothing. A label
+        that contradicts the one learned for its transaction corrects it: the weights learn the example again, and the counts
+        are put right as far as :func:`~fraudstream.core.risk.correct_label` can.
+        """
+        if offset <= self.training_offset:
+            return Outcome.REPLAYED
+        self.training_offset = offset
+        known = self._labels.get(example.source)
+        if known is not None and _is_old(example.label_position, known[1]):
+            return Outcome.REPEATED
+        fraud = example.label is LabelValue.FRAUD
+        before = known[0] if known is not None else _as_fraud(example.replaces)
+        self.remember(example)
+        if before is fraud:
+            return Outcome.REPEATED
+        features = example.features
+        self.take(
+            example.keys,
+            fraud,
+            (example.event_time - _EPOCH).total_seconds(),
+            None if features is None else (features.ratio, features.relative_amount),
+            example.terminal_id,
+            correction=before is not None,
+        )
+        return Outcome.LEARNED if before is None else Outcome.CORRECTED
+
+    def take(  # noqa: PLR0913
+        self,
+        keys: Sequence[int],
+        fraud: bool,
+        at: float,
+        look: tuple[float, float] | None,
+        terminal_id: str | None,
+        *,
+        correction: bool = False,
+    ) -> None:
+        """Learn a label, without asking whether it was learned before: for callers that deliver each label once.
+
+        Parameters
+        ----------
+        keys
+            What the transaction was scored by.
+        fraud
+            The label.
+        at
+            Event time of the transaction in seconds since 1970.
+        look
+            Ratio and relative amount as scored, ``None`` where they were unknown.
+        terminal_id
+            Where the transaction was made, if known.
+        correction
+            Whether the opposite label was learned before.
+        """
+        if terminal_id is not None or look is not None:
+            risk = None
+            if terminal_id is not None:
+                risk = self.risks.get(terminal_id)
+                if risk is None:
+                    risk = self.risks[terminal_id] = EntityRisk()
+                self._changed[terminal_id] = None
+            ratio, relative_amount = look or (0.0, 0.0)
+            note = correct_label if correction else note_label
+            note(risk, self.tables, at, ratio, relative_amount, fraud)
+        self.model.learn_keys(keys, fraud)
+        self.learned = learned = self.learned + 1
+        if learned % TYPICAL_EVERY == 0:
+            self._sample(keys, learned // TYPICAL_EVERY)
+
+    def _sample(self, keys: Sequence[int], samples: int) -> None:
+        weights = self.model.weights
+        typical = self.typical
+        window = min(samples, TYPICAL_WINDOW)
+        for key in keys:
+            term = TERM_OF[key]
+            typical[term] += (weights[key] - typical[term]) / window
+
+    def remember(self, example: TrainingExample) -> None:
+        """Note the label of an example without learning it: after a restart, so that it is not learned again."""
+        known = self._labels.pop(example.source, None)
+        position = example.label_position
+        others = () if known is None else tuple(p for p in known[1] if p.partition != position.partition)
+        self._labels[example.source] = (example.label is LabelValue.FRAUD, (position, *others))
+        if len(self._labels) > self._remembered_labels:
+            self._labels.popitem(last=False)
+
+    def take_changed(self) -> dict[str, tuple[int | float, ...]]:
+        """Return the rows of all terminal risks that changed since the last call: what goes out with a snapshot."""
+        changed = {terminal_id: self.risks[terminal_id].to_row() for terminal_id in self._changed}
+        self._changed.clear()
+        return changed
+
+    def snapshot(self, created_at: datetime) -> Snapshot:
+        """Return the learned state as the next version. It shares nothing with the learner."""
+        self.version += 1
+        model = self.model
+        keys = tuple(compress(range(KEYS), model.squares))
+        return Snapshot(
+            version=self.version,
+            training_offset=self.training_offset,
+            created_at=created_at,
+            learned=self.learned,
+            intercept=model.intercept,
+            keys=keys,
+            weights=tuple(map(model.weights.__getitem__, keys)),
+            gradients=tuple(map(model.gradients.__getitem__, keys)),
+            squares=tuple(map(model.squares.__getitem__, keys)),
+            tables=LookTables.from_row(self.tables.to_row()),
+            typical=tuple(self.typical),
+        )
+
+    @classmethod
+    def restore(
+        cls, snapshot: Snapshot, risks: Mapping[str, object], remembered_labels: int = REMEMBERED_LABELS
+    ) -> Self:
+        """Continue from a snapshot and the rows of all terminal risks as they were published with it.
+
+        Feed the examples up to the snapshot's offset to :meth:`remember`, as far back as repeated labels are to be told.
+
+        Raises
+        ------
+        InvalidMessage
+            A row is not that of an :class:`~fraudstream.core.risk.EntityRisk`.
+        """
+        learner = cls(remembered_labels)
+        model = learner.model
+        model.intercept = snapshot.intercept
+        for key, weight, gradient, square in zip(
+            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
+        ):
+            model.weights[key] = weight
+            model.gradients[key] = gradient
+            model.squares[key] = square
+        learner.tables = LookTables.from_row(snapshot.tables.to_row())
+        learner.typical = list(snapshot.typical)
+        learner.risks = {terminal_id: EntityRisk.from_row(row) for terminal_id, row in risks.items()}
+        learner.version = snapshot.version
+        learner.training_offset = snapshot.training_offset
+        learner.learned = snapshot.learned
+        return learner
+
+
+def _as_fraud(label: LabelValue | None) -> bool | None:
+    return None if label is None else label is LabelValue.FRAUD
+
+
+def _is_old(position: LabelPosition, known: Sequence[LabelPosition]) -> bool:
+    return any(position.partition == seen.partition and position.offset <= seen.offset for seen in known)

@@ -1,0 +1,166 @@
+"""The whole stream in one process, one pass: score each transaction, then learn its label once that is due.
+
+It runs the stream's own code, so it measures what the stream does with a learner that needs no time. It is the base of every
+backtest.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from fraudstream.core.learner import probability
+from fraudstream.core.learning import Learner
+from fraudstream.core.messages import Classification, LabelValue, Position, Transaction
+from fraudstream.core.policy import Policy
+from fraudstream.core.reasons import Explainer
+from fraudstream.core.scoring import PartitionState, classify, keys_of
+from fraudstream.core.serving import ServingModel
+from fraudstream.errors import InvalidInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_EXPLAINER_LASTS = 1000
+"""Labels learned before reasons take the newer typical weights: about what the stream learns between two snapshots."""
+
+
+class LabelDelay(msgspec.Struct, frozen=True, kw_only=True):
+    """When the label of a transaction is known, counted from the transaction.
+
+    ``seconds`` of the stream's time, or that many later ``transactions`` where the time of a file says nothing. With
+    ``batch_seconds`` labels come together, at each multiple of it; 0 delivers each exactly when due.
+    """
+
+    seconds: float = 7 * 86400.0
+    transactions: int | None = None
+    batch_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse delays below zero."""
+        if self.seconds < 0.0 or self.batch_seconds < 0.0 or (self.transactions or 0) < 0:
+            fault = f"expected a label delay of at least 0, got {self}"
+            raise InvalidInput(fault)
+
+
+class _Pending(msgspec.Struct, gc=False):
+    due: float
+    keys: tuple[int, ...]
+    fraud: bool
+    at: float
+    look: tuple[float, float] | None
+    terminal_id: str | None
+
+
+class OfflinePass:
+    """Scores transactions in the order given, each before its label and by all labels due before it.
+
+    Time is the highest event time so far: a transaction that comes late is scored when it comes, and its label waits from
+    then. A label due at the very time of a transaction is learned before it. Transactions without ``label`` are scored and
+    never learned.
+
+    Parameters
+    ----------
+    delay
+        How long labels take.
+    partitions
+        Of the source topic played: each has histories and means of its own.
+    """
+
+    def __init__(self, delay: LabelDelay = LabelDelay(), partitions: int = 1) -> None:  # noqa: B008  frozen
+        self.learner = Learner()
+        self.states = [PartitionState(partitions) for _ in range(partitions)]
+        self.serving = _following(self.learner)
+        self._delay = delay
+        self._by_count = delay.transactions is not None
+        self._pending: deque[_Pending] = deque()
+        self._clock = float("-inf")
+        self._count = 0
+        self._next_due = float("inf")
+        self._explained = 0
+
+    def score(self, transaction: Transaction, partition: int = 0) -> float:
+        """Return the score of one transaction, without reasons or decision: the fastest way through the stream's code."""
+        at = (transaction.event_time - _EPOCH).total_seconds()
+        self._advance(at)
+        serving = self.serving
+        state = self.states[partition]
+        observation, history, _ = state.see(transaction, serving)
+        keys = keys_of(transaction, observation)
+        weights = serving.weights
+        logit = 0.0
+        for key in keys:
+            logit += weights[key]
+        state.fold(transaction, self._count, observation, history)
+        label = transaction.label
+        if label is not None:
+            look = None if observation.amount is None else (observation.ratio, observation.relative_amount)
+            self._await(_Pending(0.0, keys, label is LabelValue.FRAUD, at, look, transaction.terminal_id))
+        return probability(logit + serving.intercept)
+
+    def classify(self, transaction: Transaction, policy: Policy, partition: int = 0) -> Classification:
+        """Return the full classification, as the stream would have published it at the transaction's own time."""
+        at = (transaction.event_time - _EPOCH).total_seconds()
+        self._advance(at)
+        if self.learner.learned >= self._explained + _EXPLAINER_LASTS:
+            self._explained = self.learner.learned
+            self.serving.explainer = Explainer(self.learner.typical)
+        position = Position(1, partition, self._count)
+        made = classify(
+            transaction, position, transaction.event_time, self.states[partition], self.serving, policy
+        )
+        if transaction.label is not None:
+            look = None if made.features is None else (made.features.ratio, made.features.relative_amount)
+            fraud = transaction.label is LabelValue.FRAUD
+            self._await(_Pending(0.0, made.keys, fraud, at, look, transaction.terminal_id))
+        return made
+
+    def _await(self, pending: _Pending) -> None:
+        delay = self._delay
+        if delay.transactions is not None:
+            pending.due = self._count + delay.transactions
+        else:
+            pending.due = self._clock + delay.seconds
+            if delay.batch_seconds:
+                pending.due = -(-pending.due // delay.batch_seconds) * delay.batch_seconds
+        if not self._pending:
+            self._next_due = pending.due
+        self._pending.append(pending)
+
+    def _advance(self, at: float) -> None:
+        """Move time to the next transaction and learn every label due by then."""
+        self._count += 1
+        if at > self._clock:
+            self._clock = at
+        now = self._count - 1 if self._by_count else self._clock
+        if now < self._next_due:
+            return
+        pending = self._pending
+        take = self.learner.take
+        while pending and pending[0].due <= now:
+            due = pending.popleft()
+            take(due.keys, due.fraud, due.at, due.look, due.terminal_id)
+        self._next_due = pending[0].due if pending else float("inf")
+        self.serving.intercept = self.learner.model.intercept
+        self.serving.version = 1
+        self.serving.training_offset = self.learner.learned - 1
+
+
+def _following(learner: Learner) -> ServingModel:
+    """Return a serving model that shares the learner's tables, and so follows it without snapshots."""
+    serving = ServingModel()
+    serving.weights = learner.model.weights
+    serving.tables = learner.tables
+    serving.risk = learner.risks
+    return serving
+
+
+def offline_pass(
+    transactions: Iterable[tuple[Transaction, int]],
+    delay: LabelDelay = LabelDelay(),  # noqa: B008  frozen
+    partitions: int = 1,
+) -> Iterator[tuple[Transaction, float]]:
+    """Yield each transaction with its score, given transactions with their partitions in order of arrival."""
+    run = OfflinePass(delay, partitions)
+    for transaction, partition in transactions:
+        yield transaction, run.score(transaction, partition)

@@ -1,0 +1,261 @@
+"""Why a score is what it is: exact, additive, in words.
+
+The log odds are the intercept plus one weight a key. Each weight minus its term's typical weight (the mean
+over recent examples) is what this transaction adds to or takes from a typical one; terms of one family are
+summed into one reason.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+from fraudstream.core.crosses import NIGHT_ENDS, PRICES, circumstances, price_class
+from fraudstream.core.features import Observation
+from fraudstream.core.history import CardHistory
+from fraudstream.core.messages import Reason, Transaction
+from fraudstream.core.risk import UNKNOWN, EntityRisk
+from fraudstream.core.terms import (
+    AMOUNT,
+    CARD,
+    CIRCUMSTANCES,
+    FAMILIES,
+    FAMILY_OF,
+    HOLDER,
+    MEETING,
+    PURCHASE,
+    SPIKES,
+    STARTS,
+    STATE_KEYS,
+    STATE_TERMS,
+    TERM_OF,
+    TERMINAL,
+)
+
+MOST_REASONS = 3
+
+LEAST_CONTRIBUTION = 0.05
+"""In logits: less moves the odds by under 5 % and says nothing to a person."""
+
+_TEXTS = 4096
+"""Texts remembered of each kind."""
+
+_TENTHS = 1000
+"""Ratios are told to the tenth below a hundred."""
+
+
+def contributions(weights: Sequence[float], typical: Sequence[float], keys: Iterable[int]) -> list[float]:
+    """Return what each family, in the order of ``FAMILIES``, adds to the log odds of a typical transaction.
+
+    Their sum is the logit minus the intercept minus the typical weights of the terms present, up to rounding.
+    """
+    sums = [0.0] * len(FAMILIES)
+    for key in keys:
+        term = TERM_OF[key]
+        sums[FAMILY_OF[term]] += weights[key] - typical[term]
+    return sums
+
+
+def _full_sums() -> Callable[[Sequence[float], Sequence[int]], tuple[float, ...]]:
+    """Write :func:`contributions` out for transactions with all state terms and no crosses, without the
+    typical weights."""
+    members: dict[str, list[str]] = {}
+    for index, term in enumerate(STATE_TERMS):
+        members.setdefault(term.family, []).append(f"w[k[{index}]]")
+    sums = ", ".join(" + ".join(members[family]) for family in FAMILIES if family in members)
+    built: Callable[[Sequence[float], Sequence[int]], tuple[float, ...]]
+    built = eval(f"lambda w, k: ({sums},)", {"__builtins__": {}})  # noqa: S307  indices of the term table only
+    return built
+
+
+_full = _full_sums()
+_STATE_FAMILIES = len({term.family for term in STATE_TERMS})
+
+
+class Explainer:
+    """Finds the reasons of scores under one model's typical weights.
+
+    Parameters
+    ----------
+    typical
+        Mean weight of each term over recent examples.
+    """
+
+    def __init__(self, typical: Sequence[float]) -> None:
+        self._typical = tuple(typical)
+        sums = contributions([0.0] * len(TERM_OF), self._typical, STARTS[: len(STATE_TERMS)])
+        self._full_typical = tuple(-amount for amount in sums[:_STATE_FAMILIES])
+
+    def reasons(  # noqa: PLR0913, PLR0917
+        self,
+        weights: Sequence[float],
+        transaction: Transaction,
+        observation: Observation,
+        keys: tuple[int, ...],
+        history: CardHistory | None,
+        risk: EntityRisk | None,
+    ) -> tuple[Reason, ...]:
+        """Return at most three reasons, the largest contribution first, whether it speaks for fraud or
+        against.
+
+        ``history`` and ``risk`` are as they were before the transaction entered them.
+        """
+        if len(keys) == len(STATE_TERMS) and keys[-1] < STATE_KEYS:
+            sums = [got - usual for got, usual in zip(_full(weights, keys), self._full_typical, strict=True)]
+        else:
+            sums = contributions(weights, self._typical, keys)
+        ranked = [
+            (amount if amount > 0.0 else -amount, family, amount)
+            for family, amount in enumerate(sums)
+            if amount >= LEAST_CONTRIBUTION or amount <= -LEAST_CONTRIBUTION
+        ]
+        ranked.sort(reverse=True)
+        return tuple(
+            [
+                Reason(
+                    name=FAMILIES[family],
+                    text=_WORDS[family](transaction, observation, history, risk),
+                    contribution=int(amount * 1000.0) / 1000.0,
+                )
+                for _, family, amount in ranked[:MOST_REASONS]
+            ]
+        )
+
+
+Words = Callable[[Transaction, Observation, CardHistory | None, EntityRisk | None], str]
+
+
+def _tenths(ratio: float) -> int:
+    return int(ratio * 10.0 + 0.5) if ratio < _TENTHS / 10 else int(ratio) * 10
+
+
+def _times(tenths: int) -> str:
+    return f"{tenths / 10:.1f}" if tenths < _TENTHS else f"{tenths // 10:,}"
+
+
+@lru_cache(_TEXTS)
+def _amount_text(tenths: int, currency: str | None) -> str:
+    return f"amount {_times(tenths)} times the usual" + (f" in {currency}" if currency else "")
+
+
+def _amount(
+    transaction: Transaction, seen: Observation, _h: CardHistory | None, _r: EntityRisk | None
+) -> str:
+    return _amount_text(_tenths(seen.relative_amount), transaction.currency)
+
+
+@lru_cache(_TEXTS)
+def _card_text(tenths: int) -> str:
+    return f"amount {_times(tenths)} times this card's usual"
+
+
+def _card(_t: Transaction, seen: Observation, history: CardHistory | None, _r: EntityRisk | None) -> str:
+    if history is None or not history.count:
+        return "first transaction seen of this card"
+    return _card_text(_tenths(seen.ratio))
+
+
+@lru_cache(_TEXTS)
+def _spikes_text(tenths: int) -> str:
+    return f"outsized amounts on this card, the last one {tenths / 10:.1f} days before"
+
+
+def _spikes(_t: Transaction, seen: Observation, history: CardHistory | None, _r: EntityRisk | None) -> str:
+    if history is None or not seen.heat:
+        return "no outsized amounts on this card before"
+    return _spikes_text(_tenths(max(seen.at - history.heat_at, 0.0) / 86400.0))
+
+
+@lru_cache(_TEXTS)
+def _terminal_text(frauds: int, labels: int) -> str:
+    if not labels:
+        return "terminal without recent labels"
+    if not frauds:
+        return f"terminal: none of its last {labels} labelled transactions was fraud"
+    verb = "was" if frauds == 1 else "were"
+    return f"terminal: {frauds} of its last {labels} labelled transactions {verb} fraud"
+
+
+def _terminal(_t: Transaction, _s: Observation, _h: CardHistory | None, risk: EntityRisk | None) -> str:
+    risk = UNKNOWN if risk is None else risk
+    return _terminal_text(int(risk.frauds_long + 0.5), int(risk.labels_long + 0.5))
+
+
+_LAST_LABEL = ("without a label yet", "whose last label was genuine", "whose last label was fraud")
+
+
+def _meeting(_t: Transaction, seen: Observation, _h: CardHistory | None, risk: EntityRisk | None) -> str:
+    ratio = seen.ratio
+    size = "small" if ratio < 0.5 else "ordinary" if ratio < 2.0 else "large" if ratio < 4.0 else "very large"
+    return f"{size} amount at a terminal {_LAST_LABEL[0 if risk is None else risk.last_label]}"
+
+
+@lru_cache(_TEXTS)
+def _circumstances_text(marks: str) -> str:
+    night, shipped, away, delivered = tuple(marks)
+    found = []
+    if night == "y":
+        found.append(f"at night, before {NIGHT_ENDS} o'clock")
+    if away == "y":
+        found.append("used abroad: transaction country differs from residence")
+    if shipped == "y":
+        found.append("shipped to another country than the transaction's")
+    if delivered == "y":
+        found.append("shipped to another country than the residence")
+    return "; ".join(found) or "countries agree" + (", by day" if night == "n" else "")
+
+
+def _circumstances(
+    transaction: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None
+) -> str:
+    return _circumstances_text(circumstances(transaction) or "????")
+
+
+@lru_cache(_TEXTS)
+def _purchase_text(price: int | None, entry_mode: str | None, merchant_group: str | None) -> str:
+    parts = []
+    if price is not None:
+        low, high = ("", *PRICES)[price], (*PRICES, "")[price]
+        parts.append(
+            f"amount {low} to {high}"
+            if low and high
+            else f"amount from {low}"
+            if low
+            else f"amount under {high}"
+        )
+    if entry_mode:
+        parts.append(f"entry mode {entry_mode}")
+    if merchant_group:
+        parts.append(f"merchant group {merchant_group}")
+    return ", ".join(parts)
+
+
+def _purchase(t: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:
+    return _purchase_text(price_class(t.amount_minor), t.entry_mode, t.merchant_group)
+
+
+@lru_cache(_TEXTS)
+def _holder_text(card_type: str | None, gender: str | None, merchant_group: str | None) -> str:
+    parts = []
+    if card_type:
+        parts.append(f"{card_type} card")
+    if gender:
+        parts.append(f"holder's gender {gender}")
+    if merchant_group:
+        parts.append(f"buying {merchant_group}")
+    return ", ".join(parts)
+
+
+def _holder(t: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:
+    return _holder_text(t.card_type, t.gender, t.merchant_group)
+
+
+_BY_FAMILY: dict[str, Words] = {
+    AMOUNT: _amount,
+    CARD: _card,
+    SPIKES: _spikes,
+    TERMINAL: _terminal,
+    MEETING: _meeting,
+    CIRCUMSTANCES: _circumstances,
+    PURCHASE: _purchase,
+    HOLDER: _holder,
+}
+_WORDS = tuple(_BY_FAMILY[family] for family in FAMILIES)

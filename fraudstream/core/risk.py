@@ -1,0 +1,256 @@
+"""What labels have taught about terminals, and about amounts of a certain look.
+
+Both change only when a label arrives, so the learner owns them and broadcasts them; workers only read.
+Labels may come in any order: the newest *transaction* time wins, not the newest label.
+
+A fraud is blamed on its terminal unless its own look explains it: a ratio to the card's usual, or a
+relative amount, whose known fraud rate is more than twice the overall one.
+"""
+
+from math import exp, log2
+from typing import Self
+
+import msgspec
+
+from fraudstream.core.history import NEVER
+from fraudstream.core.rows import row_of, struct_from
+
+LOOKS = 64
+"""Bins of a look table: four an octave, sixteen octaves, one below."""
+
+RATIO_LOOK_FROM = -4
+AMOUNT_LOOK_FROM = -6
+
+LOOK_PRIOR = 10.0
+"""Labels the prior of a look counts for; 3 and 30 score alike."""
+
+BLAME_LIFT = 2.0
+"""A look known to be this many times as fraudulent as the average explains a fraud by itself; 4 scores
+alike."""
+
+EPISODE_OVER = 0.01
+"""A fraud episode of a terminal is over once so many genuine labels were this unlikely within it; .001 to
+.05 score alike."""
+
+LABEL_GENUINE = 1
+LABEL_FRAUD = 2
+
+_SHORT_SECONDS = 3 * 86400.0
+_LONG_SECONDS = 7 * 86400.0
+
+
+def look(value: float, start: int) -> int:
+    """Return the bin of a look table: 0 for nothing, else four an octave from ``2**start``.
+
+    >>> look(0.0, -4), look(1.0, -4), look(2.0, -4), look(1e9, -4)
+    (0, 17, 21, 63)
+    """
+    if value <= 0.0:
+        return 0
+    position = 4.0 * (log2(value) - start)
+    if position < 0.0:
+        return 0
+    return int(position) + 1 if position < LOOKS - 2 else LOOKS - 1
+
+
+def _zeros() -> list[int]:
+    return [0] * LOOKS
+
+
+class LookTables(msgspec.Struct, array_like=True):
+    """Labels and frauds counted by the look of their transaction, over everything.
+
+    ``ratio_*`` by amount over the card's usual, ``amount_*`` by amount over the currency's mean.
+    ``labels``, ``frauds``: totals. ``followed``, ``followed_by_fraud``: labels that came next at a terminal
+    after a fraud blamed on it, and the frauds among them, each with one in advance.
+    """
+
+    ratio_labels: list[int] = msgspec.field(default_factory=_zeros)
+    ratio_frauds: list[int] = msgspec.field(default_factory=_zeros)
+    amount_labels: list[int] = msgspec.field(default_factory=_zeros)
+    amount_frauds: list[int] = msgspec.field(default_factory=_zeros)
+    labels: int = 0
+    frauds: int = 0
+    followed: int = 1
+    followed_by_fraud: int = 1
+
+    def base_rate(self) -> float:
+        """Return the overall fraud rate, with half a fraud in a hundred labels as prior."""
+        return (self.frauds + 0.5) / (self.labels + 100.0)
+
+    def explains(self, ratio: float, relative_amount: float) -> bool:
+        """Whether the look of a fraud explains it without its terminal."""
+        rate = self.base_rate()
+        limit = BLAME_LIFT * rate
+        at = look(ratio, RATIO_LOOK_FROM)
+        if known_rate(self.ratio_labels[at], self.ratio_frauds[at], ratio, rate) > limit:
+            return True
+        at = look(relative_amount, AMOUNT_LOOK_FROM)
+        return known_rate(self.amount_labels[at], self.amount_frauds[at], relative_amount, rate) > limit
+
+    def to_row(self) -> tuple[int | list[int], ...]:
+        """Return the fields in order, as plain numbers and lists."""
+        return row_of(self)
+
+    @classmethod
+    def from_row(cls, row: object) -> Self:
+        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
+        return struct_from(cls, row)
+
+
+def known_rate(labels: int, frauds: int, value: float, rate: float) -> float:
+    """Return the fraud rate of a look: counted, with ten labels of a prior.
+
+    The prior rises with the cube of the value. It speaks until about ten labels of the look are in; it lifts average precision of the first week
+    from 0.15 to 0.28.
+    """
+    prior = rate * value * value * value if value > 1.0 else rate
+    return (frauds + LOOK_PRIOR * (prior if prior < 0.5 else 0.5)) / (labels + LOOK_PRIOR)
+
+
+class EntityRisk(msgspec.Struct, array_like=True, gc=False):
+    """What labels have taught about one terminal.
+
+    Times are seconds since 1970 of the *transactions* the labels are about. ``episode_from``: first fraud
+    of the present or last episode. ``genuine_at``, ``label_at``: newest genuine and newest decisive
+    transaction. ``fraud_run``: frauds of the episode; ``genuine_run``: genuine ones since its last fraud.
+    ``last_label``: 0 none, 1 genuine, 2 fraud. ``*_short``, ``*_long``: labels and frauds, fading with 3
+    and 7 days as of ``faded_at``.
+    """
+
+    episode_from: float = NEVER
+    genuine_at: float = NEVER
+    label_at: float = NEVER
+    fraud_run: int = 0
+    genuine_run: int = 0
+    last_label: int = 0
+    labels_short: float = 0.0
+    frauds_short: float = 0.0
+    labels_long: float = 0.0
+    frauds_long: float = 0.0
+    faded_at: float = NEVER
+
+    def rate_short(self) -> float:
+        """Return the fraud rate of about the last three days as of the newest label."""
+        return (self.frauds_short + 0.01) / (self.labels_short + 1.0)
+
+    def rate_long(self) -> float:
+        """Return the fraud rate of about the last week as of the newest label."""
+        return (self.frauds_long + 0.01) / (self.labels_long + 1.0)
+
+    def to_row(self) -> tuple[int | float, ...]:
+        """Return the fields in order, as plain numbers."""
+        return row_of(self)
+
+    @classmethod
+    def from_row(cls, row: object) -> Self:
+        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
+        return struct_from(cls, row)
+
+
+UNKNOWN = EntityRisk()
+"""A terminal without labels. Shared: never written to."""
+
+
+def note_label(  # noqa: PLR0913, PLR0917
+    risk: EntityRisk | None, tables: LookTables, at: float, ratio: float, relative_amount: float, fraud: bool
+) -> None:
+    """Count one label of a transaction made at ``at`` (seconds), on its terminal if it has one.
+
+    Any order of labels is accepted: an older transaction than the newest known adds to the rates but does
+    not end a run.
+    """
+    at_ratio = look(ratio, RATIO_LOOK_FROM)
+    at_amount = look(relative_amount, AMOUNT_LOOK_FROM)
+    tables.labels += 1
+    tables.ratio_labels[at_ratio] += 1
+    tables.amount_labels[at_amount] += 1
+    if fraud:
+        tables.frauds += 1
+        tables.ratio_frauds[at_ratio] += 1
+        tables.amount_frauds[at_amount] += 1
+    if risk is None:
+        return
+    elapsed = at - risk.faded_at
+    if elapsed > 0.0:
+        short = exp(elapsed / -_SHORT_SECONDS)
+        long = exp(elapsed / -_LONG_SECONDS)
+        risk.faded_at = at
+        risk.labels_short *= short
+        risk.frauds_short *= short
+        risk.labels_long *= long
+        risk.frauds_long *= long
+    if not fraud:
+        risk.labels_short += 1.0
+        risk.labels_long += 1.0
+        if at >= risk.label_at:
+            if risk.last_label == LABEL_FRAUD:
+                tables.followed += 1
+            risk.last_label = LABEL_GENUINE
+            risk.genuine_run += 1
+            risk.genuine_at = risk.label_at = at
+    elif not tables.explains(ratio, relative_amount):
+        risk.labels_short += 1.0
+        risk.labels_long += 1.0
+        risk.frauds_short += 1.0
+        risk.frauds_long += 1.0
+        _blame(risk, tables, at)
+
+
+def _blame(risk: EntityRisk, tables: LookTables, at: float) -> None:
+    """Let a fraud that its look does not explain begin or prolong the terminal's episode."""
+    if at >= risk.label_at:
+        if risk.last_label == LABEL_FRAUD:
+            tables.followed += 1
+            tables.followed_by_fraud += 1
+        goes_on = 1.0 - tables.followed_by_fraud / tables.followed
+        if risk.episode_from == NEVER or goes_on**risk.genuine_run < EPISODE_OVER:
+            risk.episode_from = at
+            risk.fraud_run = 0
+        risk.genuine_run = 0
+        risk.last_label = LABEL_FRAUD
+        risk.label_at = at
+    elif risk.episode_from > at > risk.genuine_at:
+        risk.episode_from = at
+    risk.fraud_run += 1
+
+
+def correct_label(  # noqa: PLR0913, PLR0917
+    risk: EntityRisk | None, tables: LookTables, at: float, ratio: float, relative_amount: float, fraud: bool
+) -> None:
+    """Put right what :func:`note_label` counted when it was given the opposite label for the same transaction.
+
+    Exact: the look tables, and the fading counts if labels came in order of their transactions. Not exact, because what it
+    overwrote is not kept: the run and the newest times of the terminal are set as if this label came last; how often
+    fraud follows fraud (``followed``) stays; and whether an earlier fraud was blamed on the terminal is judged anew.
+    """
+    step = 1 if fraud else -1
+    at_ratio = look(ratio, RATIO_LOOK_FROM)
+    at_amount = look(relative_amount, AMOUNT_LOOK_FROM)
+    tables.frauds = max(tables.frauds + step, 0)
+    tables.ratio_frauds[at_ratio] = max(tables.ratio_frauds[at_ratio] + step, 0)
+    tables.amount_frauds[at_amount] = max(tables.amount_frauds[at_amount] + step, 0)
+    if risk is None:
+        return
+    elapsed = max(risk.faded_at - at, 0.0)
+    short = exp(elapsed / -_SHORT_SECONDS)
+    long = exp(elapsed / -_LONG_SECONDS)
+    blamed = not tables.explains(ratio, relative_amount)
+    if blamed:
+        risk.frauds_short = max(risk.frauds_short + step * short, 0.0)
+        risk.frauds_long = max(risk.frauds_long + step * long, 0.0)
+    else:
+        risk.labels_short = max(risk.labels_short - step * short, 0.0)
+        risk.labels_long = max(risk.labels_long - step * long, 0.0)
+    if fraud:
+        if blamed:
+            _blame(risk, tables, at)
+        return
+    if blamed:
+        risk.fraud_run = max(risk.fraud_run - 1, 0)
+        if risk.fraud_run == 0:
+            risk.episode_from = NEVER
+    if at >= risk.label_at:
+        risk.last_label = LABEL_GENUINE
+        risk.genuine_run += 1
+        risk.genuine_at = risk.label_at = at

@@ -1,0 +1,29 @@
+"""Mutable state to and from rows: plain tuples of numbers and lists that any encoding can carry."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from fraudstream.errors import InvalidMessage
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def row_of(state: msgspec.Struct) -> tuple[Any, ...]:
+    """Return the fields of a struct in order."""
+    return msgspec.structs.astuple(state)
+
+
+def struct_from(kind: type[S], row: object) -> S:
+    """Build a struct from the row of its fields.
+
+    Raises
+    ------
+    InvalidMessage
+        The row is not the row of such a struct: a field is missing or of another type.
+    """
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        fault = f"expected a row of {kind.__name__}, got another: {error}"
+        raise InvalidMessage(fault) from error

@@ -1,0 +1,167 @@
+"""From an accepted transaction to its classification: see, score, explain, decide, remember.
+
+One worker owns a source partition and with it a :class:`PartitionState`; the serving model is read, never
+written.
+"""
+
+from datetime import UTC, datetime
+
+from fraudstream.core.crosses import cross_keys
+from fraudstream.core.features import Observation, observe
+from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
+from fraudstream.core.learner import probability
+from fraudstream.core.messages import Classification, Features, Position, Transaction
+from fraudstream.core.policy import Policy
+from fraudstream.core.risk import UNKNOWN, EntityRisk
+from fraudstream.core.serving import ServingModel
+
+DEGRADED = "degraded"
+
+LARGEST_AMOUNT_MINOR = 10**15
+"""Amounts above count as this one: far beyond the last bin of every grid, and safe to compute with."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PartitionState:
+    """What one source partition remembers: a history for each card, running means for each currency.
+
+    Parameters
+    ----------
+    partition_count
+        Of the source topic: its partitions share the window of the running means.
+    cards, means
+        What a changelog held of this partition; both are kept and changed in place. A transaction without a
+        currency belongs to the currency ``""``.
+    """
+
+    __slots__ = ("_touched_cards", "_touched_means", "cards", "means", "window")
+
+    def __init__(
+        self,
+        partition_count: int = 1,
+        cards: dict[str, CardHistory] | None = None,
+        means: dict[str, CurrencyMeans] | None = None,
+    ) -> None:
+        self.window = MEAN_WINDOW / partition_count
+        self.cards: dict[str, CardHistory] = {} if cards is None else cards
+        self.means: dict[str, CurrencyMeans] = {} if means is None else means
+        self._touched_cards: set[str] = set()
+        self._touched_means: set[str] = set()
+
+    def see(
+        self, transaction: Transaction, serving: ServingModel
+    ) -> tuple[Observation, CardHistory | None, EntityRisk | None]:
+        """Return the transaction as seen, with the history of its card and the risk of its terminal if it
+        names them.
+
+        Changes nothing but this: a card or currency never seen is given its empty history.
+        """
+        minor = transaction.amount_minor
+        card_id = transaction.card_id
+        terminal_id = transaction.terminal_id
+        history = risk = means = amount = None
+        if card_id is not None:
+            history = self.cards.get(card_id)
+            if history is None:
+                history = self.cards[card_id] = CardHistory()
+        if terminal_id is not None:
+            risk = serving.risk.get(terminal_id, UNKNOWN)
+        if minor is not None and (history is not None or risk is not None):
+            amount = (
+                (minor if minor < LARGEST_AMOUNT_MINOR else LARGEST_AMOUNT_MINOR) / 100 if minor > 0 else 0.0
+            )
+            means = self.means.get(transaction.currency or "")
+            if means is None:
+                means = self.means[transaction.currency or ""] = CurrencyMeans.starting_with(amount)
+        at = (transaction.event_time - _EPOCH).total_seconds()
+        return observe(at, amount, means, history, risk, serving.tables), history, risk
+
+    def fold(
+        self, transaction: Transaction, offset: int, observation: Observation, history: CardHistory | None
+    ) -> None:
+        """Let the transaction enter its card's history and its currency's means, each only once."""
+        if history is not None and offset > history.applied:
+            observation.fold_into(history, offset)
+            self._touched_cards.add(transaction.card_id)  # type: ignore[arg-type]  # it has a history
+        if observation.amount is not None:
+            currency = transaction.currency or ""
+            means = self.means[currency]
+            if offset > means.applied:
+                means.fold(offset, observation.amount, observation.deviation_squared, self.window)
+                self._touched_means.add(currency)
+
+    def take_touched(self) -> tuple[dict[str, CardHistory], dict[str, CurrencyMeans]]:
+        """Return histories and means changed since the last call, by card and by currency: what a
+        checkpoint must keep."""
+        cards = {card_id: self.cards[card_id] for card_id in self._touched_cards}
+        means = {currency: self.means[currency] for currency in self._touched_means}
+        self._touched_cards = set()
+        self._touched_means = set()
+        return cards, means
+
+
+def keys_of(transaction: Transaction, observation: Observation) -> tuple[int, ...]:
+    """Return all keys a transaction is scored by: those of its state, then those of its crosses."""
+    crosses = cross_keys(transaction)
+    return observation.keys + crosses if crosses else observation.keys
+
+
+def classify(  # noqa: PLR0913, PLR0917
+    transaction: Transaction,
+    position: Position,
+    scored_at: datetime,
+    state: PartitionState,
+    serving: ServingModel,
+    policy: Policy,
+) -> Classification:
+    """Score one transaction, decide on it, and let it enter the state of its partition.
+
+    Exact under replay: a history or mean whose applied offset is at or above ``position.offset`` stays as
+    it is. Such a transaction is then seen by newer state than at first; its first classification is the one
+    that counts, and the caller publishes no other.
+
+    Parameters
+    ----------
+    transaction
+        As accepted. Missing fields drop the terms that need them.
+    position
+        Where it stands in its source log; offsets of one state must come in rising order, replays aside.
+    scored_at
+        Now, aware and UTC.
+    state
+        Of the transaction's partition; changed.
+    serving
+        The model to score with; not changed.
+    policy
+        What the score leads to.
+    """
+    observation, history, risk = state.see(transaction, serving)
+    crosses = cross_keys(transaction)
+    keys = observation.keys + crosses if crosses else observation.keys
+    weights = serving.weights
+    logit = 0.0
+    for key in keys:
+        logit += weights[key]
+    score = probability(logit + serving.intercept)
+    reasons = serving.explainer.reasons(weights, transaction, observation, keys, history, risk)
+    state.fold(transaction, position.offset, observation, history)
+    decision, rules = policy.decide(score, transaction)
+    return Classification(
+        source=position,
+        transaction=transaction,
+        event_time=transaction.event_time,
+        keys=keys,
+        features=None
+        if observation.amount is None
+        else Features(
+            ratio=observation.ratio, relative_amount=observation.relative_amount, spike=observation.spike
+        ),
+        score=score,
+        decision=decision,
+        reasons=reasons,
+        rules=rules,
+        model_version=serving.version,
+        scored_at=scored_at,
+        flags=() if serving.version else (DEGRADED,),
+    )
