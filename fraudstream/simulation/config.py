@@ -256,7 +256,7 @@ class WorldConfig:
     """
 
     seed: int = 1
-    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     cards: int = 2_000
     terminals: int = 400
     payments_per_card_day: float = 2.0

@@ -58,6 +58,11 @@ class Day:
     known: Labels
 
 
+def moment(event: Event) -> datetime:
+    """Return when an event happens: the event time of a transaction, the time a label becomes known."""
+    return event.label.labelled_at if isinstance(event, SimulatedLabel) else event.transaction.event_time
+
+
 def instant(time_ms: int) -> datetime:
     """Return the instant so many milliseconds after 1970, aware and UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC)

@@ -55,7 +55,7 @@ def demo_world(seed: int = 1, rate: float = 300.0) -> WorldConfig:
 
     return WorldConfig(
         seed=seed,
-        start=datetime(2026, 3, 2, 8, tzinfo=UTC),
+        start=datetime(2024, 3, 4, 8, tzinfo=UTC),
         cards=cards,
         terminals=max(cards // 7, 10),
         payments_per_card_day=DEMO_PAYMENTS_PER_CARD_DAY,
@@ -122,7 +122,7 @@ def warehouse(seed: int = 1, cards: int = 4_000) -> WorldConfig:
     size = cards / 4_000
     return WorldConfig(
         seed=seed,
-        start=datetime(2026, 2, 2, 5, tzinfo=UTC),
+        start=datetime(2024, 2, 5, 5, tzinfo=UTC),
         cards=cards,
         terminals=max(cards // 5, 1),
         payments_per_card_day=1.2,
@@ -215,7 +215,7 @@ def turning_tide(seed: int = 1, cards: int = 4_000) -> WorldConfig:
     size = cards / 4_000
     return WorldConfig(
         seed=seed,
-        start=datetime(2026, 6, 1, tzinfo=UTC),
+        start=datetime(2024, 6, 3, tzinfo=UTC),
         cards=cards,
         terminals=max(cards // 4, 1),
         payments_per_card_day=1.5,
