@@ -3,11 +3,12 @@
 import csv
 import gzip
 import io
-import json
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from json.encoder import encode_basestring as _quote
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -50,8 +51,6 @@ LABELLED_COLUMN = "LABELLED"
 """A further column of handbook files: 0 where the truth never becomes known. It does not travel."""
 
 _TRUTH = {"0": LabelValue.GENUINE, "1": LabelValue.FRAUD}
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Row:
@@ -139,21 +138,22 @@ class ReplayFile:
             msg = f"no column {', '.join(missing)}: not a {self._kind} file"
             raise self._wrong(1, msg)
         if self._kind is Format.CAPSTONE:
-            return self._capstone([(header.index(name), field) for name, field in CAPSTONE_FIELDS.items()])
+            return self._capstone(header)
         return self._handbook(header)
 
-    def _capstone(self, places: list[tuple[int, str]]) -> Callable[[list[str]], Row]:
+    def _capstone(self, header: list[str]) -> Callable[[list[str]], Row]:
         with_labels = self._with_labels
+        in_order = itemgetter(*(header.index(name) for name in CAPSTONE_FIELDS))
+        identity, amount, truth = (header.index(name) for name in ("Transaction ID", "Amount", "Fraud"))
+        template = _template(tuple(CAPSTONE_FIELDS.values()))
 
         def convert(fields: list[str]) -> Row:
-            message = {field: fields[place] for place, field in places}
-            amount = message["amount"]
-            if amount.startswith("Â£"):  # UTF-8 that was once read as latin-1
-                message["amount"] = amount[1:]
-            identity = message["transaction_id"]
-            row = Row(_encode(message).encode(), identity.encode(), identity)
+            if fields[amount].startswith("Â£"):  # UTF-8 that was once read as latin-1
+                fields[amount] = fields[amount][1:]
+            value = template % tuple(map(_quote, in_order(fields)))
+            row = Row(value.encode(), fields[identity].encode(), fields[identity])
             if with_labels:
-                row.label = _TRUTH.get(message["fraud"])
+                row.label = _TRUTH.get(fields[truth])
             return row
 
         return convert
@@ -163,12 +163,14 @@ class ReplayFile:
         identity, instant, card, truth = (
             header.index(name) for name in ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TX_FRAUD")
         )
+        sent = [name for name in header if name != LABELLED_COLUMN]
+        in_order = itemgetter(*(header.index(name) for name in sent))
         labelled = header.index(LABELLED_COLUMN) if LABELLED_COLUMN in header else -1
+        template = _template(sent)
 
         def convert(fields: list[str]) -> Row:
-            message = dict(zip(header, fields, strict=True))
-            message.pop(LABELLED_COLUMN, None)
-            row = Row(_encode(message).encode(), fields[card].encode() or None, fields[identity])
+            value = template % tuple(map(_quote, in_order(fields)))
+            row = Row(value.encode(), fields[card].encode() or None, fields[identity])
             if with_labels:
                 row.event_time = _instant(fields[instant])
                 if labelled < 0 or fields[labelled] != "0":
@@ -197,6 +199,12 @@ class ReplayFile:
     def _unreadable(self, error: OSError | EOFError) -> InvalidInput:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return InvalidInput(f"{self.path}: cannot be read: {reason}")
+
+
+def _template(names: Sequence[str]) -> str:
+    """Return a JSON object with these names and a place for each value: half the cost of an encoder."""
+    members = (_quote(name).replace("%", "%%") + ": %s" for name in names)
+    return "{" + ", ".join(members) + "}"
 
 
 def _unpacked(raw: BinaryIO) -> BinaryIO:
