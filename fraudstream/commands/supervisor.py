@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -38,18 +38,19 @@ class Member(msgspec.Struct, frozen=True):
         """Role and number, as logs show it."""
         return f"{self.role}-{self.index}"
 
-    def command(self) -> list[str]:
-        """Return the command line of the process."""
-        return [
-            sys.executable,
-            "-m",
-            "fraudstream",
-            "worker-process",
-            f"--role={self.role}",
-            f"--index={self.index}",
-            f"--ordinal={self.ordinal}",
-            f"--parent={os.getpid()}",
-        ]
+
+def worker_command(member: Member) -> list[str]:
+    """Return the command line of a member."""
+    return [
+        sys.executable,
+        "-m",
+        "fraudstream",
+        "worker-process",
+        f"--role={member.role}",
+        f"--index={member.index}",
+        f"--ordinal={member.ordinal}",
+        f"--parent={os.getpid()}",
+    ]
 
 
 def plan(counts: Mapping[Role, int]) -> list[Member]:
@@ -71,8 +72,15 @@ class Supervisor:
     never outlive the supervisor, even when it is killed: the kernel then ends them.
     """
 
-    def __init__(self, members: Sequence[Member], *, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        grace_seconds: float,
+        command: Callable[[Member], list[str]] = worker_command,
+    ) -> None:
         self._members = members
+        self._command = command
         self._grace_seconds = grace_seconds
         self._stopping = asyncio.Event()
         self._running: dict[Member, asyncio.subprocess.Process] = {}
@@ -115,9 +123,8 @@ class Supervisor:
             pause = min(pause * 2, BACKOFF_MAX_SECONDS)
 
     async def _run_once(self, member: Member) -> int:
-        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops its
-        # members.
-        process = await asyncio.create_subprocess_exec(*member.command(), start_new_session=True)
+        # A session of its own: Ctrl-C in a terminal reaches the supervisor alone, and that stops its members.
+        process = await asyncio.create_subprocess_exec(*self._command(member), start_new_session=True)
         self._running[member] = process
         log.info("worker process started", extra={"member": member.name, "pid": process.pid})
         try:
