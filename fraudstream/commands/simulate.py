@@ -38,6 +38,7 @@ DEFAULT_RATE = 100.0
     help="Which world: see docs/simulation.md.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Its seed.")
+@click.option("--cards", type=click.IntRange(1), metavar="N", help="Cards of worlds A to D (default 4000).")
 @click.option(
     "--rate",
     type=click.FloatRange(0, 20_000, min_open=True),
@@ -73,6 +74,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one parameter an option
     settings: Settings,
     name: str,
     seed: int,
+    cards: int | None,
     rate: float | None,
     speedup: float | None,
     days: float | None,
@@ -89,14 +91,14 @@ def simulate(  # noqa: PLR0913, PLR0917 - one parameter an option
         if days is None or seconds is not None or broken:
             msg = "--out needs --days, and takes neither --seconds nor --broken"
             raise InvalidInput(msg)
-        click.echo(write_world(world_config(name, seed), days, out))
+        click.echo(write_world(world_config(name, seed, cards), days, out))
         return 0
     if rate is not None and speedup is not None:
         msg = "--rate and --speedup each set the pace: give one of them"
         raise InvalidInput(msg)
-    config = (
-        demo_world(seed, max(rate, 1.0)) if name == "demo" and rate is not None else world_config(name, seed)
-    )
+    config = world_config(name, seed, cards)
+    if name == "demo" and rate is not None:
+        config = demo_world(seed, max(rate, 1.0))
     if speedup is None:
         speedup = (rate or DEFAULT_RATE) * DAY_SECONDS / config.payments_per_day
     return asyncio.run(_send(settings, config, speedup, days, seconds, broken))

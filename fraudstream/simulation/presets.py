@@ -270,17 +270,25 @@ WORLDS: dict[str, Callable[..., WorldConfig]] = {
 """The worlds detection is measured on, by name."""
 
 
-def world_config(name: str, seed: int = 1) -> WorldConfig:
+def world_config(name: str, seed: int = 1, cards: int | None = None) -> WorldConfig:
     """Return the configuration of a preset: ``demo`` or one of :data:`WORLDS`.
+
+    Parameters
+    ----------
+    cards
+        How large to make one of :data:`WORLDS`; terminals and frauds follow, so that shares stay as they are.
 
     Raises
     ------
     InvalidInput
-        There is no such world.
+        There is no such world; or a number of cards for ``demo``, whose rate sets it.
     """
     if name == "demo":
+        if cards is not None:
+            msg = "the demo world has as many cards as its rate takes: choose another world to set them"
+            raise InvalidInput(msg)
         return demo_world(seed)
     if name in WORLDS:
-        return WORLDS[name](seed)
+        return WORLDS[name](seed) if cards is None else WORLDS[name](seed, cards)
     msg = f"there is no world {name!r}: expected demo, {', '.join(WORLDS)}"
     raise InvalidInput(msg)
