@@ -39,7 +39,7 @@ class CountWindows:
 
     def judge(self, part: RecordSlice) -> Work:
         """Count a slice; what was counted before changes nothing."""
-        counts = self._table.state(part.partition)
+        counts = self._table.of(part.partition)
         late = 0
         for record in part.records:
             if record.value and not is_claim(record):
@@ -57,7 +57,7 @@ class CountWindows:
         The cells are taken now, and the flush waits its turn behind every slice they count: the changelog is never behind
         what is let go after the flush.
         """
-        counts = self._table.state(partition)
+        counts = self._table.of(partition)
         cells = counts.unflushed()
         if cells:
             self._lane.put(

@@ -111,7 +111,6 @@ class AgentApp(faust.App):
             source=source.name,
             output=output.name if output is not None else None,
             aligned=aligned,
-            dead_letter_topic=context.topics.dead_letters.name,
             table=table,
             producers=self.producers,
             epoch=epoch

@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from fraudstream.adapters import connect_archive, connect_count_store
 from fraudstream.connections import kafka_options
+from fraudstream.delivery.dead_letters import DeadLetters
 from fraudstream.delivery.logs import LogReader
 from fraudstream.errors import StoreUnavailable
 from fraudstream.health import Health
@@ -26,6 +26,8 @@ class WorkerContext:
     settings: Settings
     registry: CollectorRegistry = field(default_factory=create_registry)
     health: Health = field(default_factory=Health)
+    #: Called every second with the time, to set gauges that nothing else sets.
+    gauges: list[Callable[[float], None]] = field(default_factory=list)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -50,12 +52,42 @@ class WorkerContext:
     @cached_property
     def archive(self) -> Archive:
         """The archive, not opened yet."""
+        from fraudstream.adapters import connect_archive  # noqa: PLC0415 - drivers cost a worker without stores 0.3 s
+
         return connect_archive(self.settings.mongo_url.get_secret_value())
 
     @cached_property
     def count_store(self) -> CountStore:
         """The store of counts, not opened yet."""
+        from fraudstream.adapters import connect_count_store  # noqa: PLC0415 - as above
+
         return connect_count_store(self.settings.mariadb_url.get_secret_value())
+
+    def dead_letters(self) -> DeadLetters:
+        """Return an agent's way to set messages aside."""
+        settings = self.settings
+        return DeadLetters(
+            self.metrics,
+            self.topics.dead_letters.name,
+            settings.dead_letter_brake,
+            settings.dead_letter_brake_records,
+        )
+
+    async def stored_offsets(self, epoch: int) -> dict[int, int]:
+        """Return the highest source offset the archive holds, a partition.
+
+        For workers that do not write to the archive: connects, looks and lets go.
+        """
+        await self.archive.open()
+        try:
+            return await self.archive.highest_offsets(epoch)
+        finally:
+            await self.archive.close()
+
+    def refresh(self, now: float) -> None:
+        """Bring gauges up to date that follow the clock; ``now`` in seconds since 1970."""
+        for gauge in self.gauges:
+            gauge(now)
 
     @contextlib.asynccontextmanager
     async def using(self, store: str) -> AsyncIterator[None]:

@@ -87,20 +87,24 @@ class EpochGuard:
         return -1 if published is None or published.source.epoch != self._epoch else published.source.offset
 
     async def check(self, partitions: Sequence[int]) -> None:
-        """Raise ``EpochMismatch`` when results belong to another life of the source.
+        """Raise ``EpochMismatch`` when what is published belongs to another life of the source.
 
-        A store that does not answer is not waited for: it is compared by whoever writes to it, before the first write.
+        Where nothing is published yet, the outputs may have been made again together with the source; then the store is
+        asked, if it answers. Whoever writes to a store compares it before its first write in any case.
         """
+        fresh = []
         for partition in partitions:
             for topic in self._outputs:
                 published = await self._last_published(topic, partition)
-                if published is not None:
+                if published is None:
+                    fresh.append(partition)
+                else:
                     await self._compare(topic, partition, published)
-        if self._stored is not None:
+        if fresh:
             try:
-                await self.check_store(partitions)
+                await self.check_store(fresh)
             except StoreUnavailable as exc:
-                log.warning("epoch of the store not compared yet", extra={"store": exc.store, "reason": exc.reason})
+                log.warning("epoch of the store not compared", extra={"store": exc.store, "reason": exc.reason})
 
     async def check_store(self, partitions: Sequence[int]) -> None:
         """Raise ``EpochMismatch`` when the store is ahead of the source log, ``StoreUnavailable`` when it is down."""

@@ -70,15 +70,17 @@ class FencedProducers:
         producer._txn_manager.set_pid_and_epoch(producer_id, epoch)  # before start(), so that it asks for none of its own
         await producer.start()
         headers = [(CLAIM_HEADER, f"{producer_id}-{epoch}".encode())]
-        keys = [(topic, None) for topic in logs] + [(topic, CLAIM_KEY) for topic in changelogs]
+        # In a compacted log an empty value is kept where a null would be a deletion; outputs take null, so that readers
+        # which decode every value meet nothing they could take for a message.
+        claims = [(topic, None) for topic in logs] + [(topic, b"") for topic in changelogs]
         sent = await asyncio.gather(
             *(
-                producer.send_and_wait(topic, b"" if key else None, key=key, partition=partition, headers=headers)
-                for topic, key in keys
+                producer.send_and_wait(topic, value, key=CLAIM_KEY, partition=partition, headers=headers)
+                for topic, value in claims
             )
         )
         self._producers[partition] = producer
-        return {topic: metadata.offset for (topic, _), metadata in zip(keys, sent, strict=True)}
+        return {topic: metadata.offset for (topic, _), metadata in zip(claims, sent, strict=True)}
 
     async def release(self, partitions: Iterable[int]) -> None:
         """Close the producers of partitions that are no longer ours. Idempotent."""

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -49,6 +49,10 @@ class _LetGo(Exception):  # noqa: N818 - a signal within this module, not an err
     """The partition may move; unfinished work is left to its next owner."""
 
 
+def _slice_of(event: EventT[Any]) -> RecordSlice:
+    return cast(RecordSlice, event.value)
+
+
 class Lane:
     """Delivers one agent's work.
 
@@ -63,8 +67,6 @@ class Lane:
     aligned
         The output has as many partitions as the source: a record goes to the partition of its source, and one at or
         below the published tail is not published again. Otherwise outputs go to partition 0 and their readers tell replays.
-    dead_letter_topic
-        Topic that ``Work.dead_letters`` go to.
     table
         State kept by the agent, if any.
     epoch
@@ -79,7 +81,6 @@ class Lane:
         source: str,
         output: str | None,
         aligned: bool,
-        dead_letter_topic: str,
         table: SliceTable[Any] | None,
         producers: FencedProducers,
         epoch: EpochGuard,
@@ -90,7 +91,6 @@ class Lane:
         self.source = source
         self.output = output
         self.aligned = aligned
-        self.dead_letter_topic = dead_letter_topic
         self.table = table
         self.producers = producers
         self.epoch = epoch
@@ -115,7 +115,7 @@ class Lane:
         topic = sliced_topic(self.app, self.source)
 
         async def run(stream: StreamT[Any]) -> None:
-            async for event in stream.noack().events():
+            async for event in cast("faust.Stream[Any]", stream).noack().events():
                 await self._accept(event)
 
         run.__doc__ = handler.__doc__
@@ -123,7 +123,7 @@ class Lane:
         self.app.agent(topic, name=agent_name)(run)
 
     async def _accept(self, event: EventT[Any]) -> None:
-        part: RecordSlice = event.value
+        part = _slice_of(event)
         handler = self._handler
         assert handler is not None, "attach() comes first"  # noqa: S101 - a fault of ours, not of a message
         try:
@@ -148,7 +148,9 @@ class Lane:
             self._tasks[partition] = asyncio.create_task(self._deliver(partition, queue), name=f"{self.name}-{partition}")
         self._unfinished[partition] += 1
         queue.put_nowait(_Pending(event, work, last_offset, time.monotonic()))
-        self.metrics.pending_records.labels(agent=self.name).inc(len(event.value) if event is not None else 0)
+        self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
+        if event is not None:
+            self.metrics.pending_records.labels(agent=self.name).inc(len(_slice_of(event)))
         if queue.qsize() >= HIGH and partition not in self._held:
             self._held.add(partition)
             self._consumer.hold(TP(self.source, partition))
@@ -186,7 +188,8 @@ class Lane:
             finally:
                 self._unfinished[partition] -= 1
                 if pending.event is not None:
-                    self.metrics.pending_records.labels(agent=self.name).dec(len(pending.event.value))
+                    self.metrics.pending_records.labels(agent=self.name).dec(len(_slice_of(pending.event)))
+                self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
             if partition in self._held and queue.qsize() <= LOW:
                 self._held.discard(partition)
                 self._consumer.release(TP(self.source, partition))
@@ -195,7 +198,7 @@ class Lane:
         """Make one slice's work durable, in this order, and only then let its offsets be committed.
 
         1. ``before``: stores are written and looked up, retried while they are down.
-        2. Dead letters, then outputs are published and every acknowledgement awaited. Of an aligned lane, records at or
+        2. Notices, then outputs are published and every acknowledgement awaited. Of an aligned lane, records at or
            below the published tail are left out: an earlier run of this slice published them.
         3. Each changed key is written once to the changelog, its value carrying the highest source offset applied;
            acknowledgement awaited.
@@ -210,13 +213,13 @@ class Lane:
             await self._until_available(work.before)
         self._refuse_if_lost(partition, pending)
         started = time.perf_counter()
-        outputs, dead_letters = work.outputs, work.dead_letters
-        if self.aligned and (outputs or dead_letters):
+        outputs, notices = work.outputs, work.notices
+        if self.output is not None and self.aligned and (outputs or notices):
             tail = await self._tail(partition)
             outputs = self._above(tail, outputs)
-            dead_letters = self._above(tail, dead_letters)
-        if dead_letters:
-            await self.producers.send(partition, self.dead_letter_topic, dead_letters)
+            notices = {topic: self._above(tail, records) for topic, records in notices.items()}
+        for topic, records in notices.items():
+            await self.producers.send(partition, topic, records)
         if self.output is not None and outputs:
             await self.producers.send(partition, self.output, outputs, to_partition=None if self.aligned else 0)
             if self.aligned:
@@ -229,19 +232,21 @@ class Lane:
             await self._until_available(work.after)
         event = pending.event
         if event is not None:
-            event.value.processed = True
+            _slice_of(event).processed = True
             event.ack()
         if work.done is not None:
             work.done()
-        stage = self.metrics.slice_seconds
-        stage.labels(stage="publish").observe(published - started)
-        stage.labels(stage="changelog").observe(written - published)
+        stage = self.metrics.stage_seconds
+        stage.labels(agent=self.name, stage="publish").observe(published - started)
+        stage.labels(agent=self.name, stage="changelog").observe(written - published)
+        stage.labels(agent=self.name, stage="slice").observe(time.monotonic() - pending.queued_at)
+        self.metrics.checkpoint_time.labels(agent=self.name).set_to_current_time()
 
     def _above(self, tail: int, records: list[OutRecord]) -> list[OutRecord]:
         if not records or records[0].source_offset > tail:
             return records
         fresh = [record for record in records if record.source_offset > tail]
-        self.metrics.published_tail_skips.inc(len(records) - len(fresh))
+        self.metrics.published_tail_skips.labels(agent=self.name).inc(len(records) - len(fresh))
         return fresh
 
     def _refuse_if_lost(self, partition: int, pending: _Pending) -> None:
@@ -317,8 +322,12 @@ class Lane:
             stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
         except KafkaError as exc:
             stop_process(f"{self.name}: could not take over partitions {partitions}: {exc!r}", ExitStatus.FENCED)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001 - aiokafka would log it and go on without an owner
+            stop_process(f"{self.name}: could not take over partitions {partitions}")
         self._letting_go.clear()
-        self.metrics.rebalances.inc()
+        self.metrics.rebalances.labels(agent=self.name).inc()
 
     async def _fence(self, partition: int) -> int | None:
         logs = [self.output] if self.output is not None and self.aligned else []

@@ -1,6 +1,7 @@
 """Reading ends of logs, outside of any consumer group."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -92,6 +93,27 @@ class LogReader:
                 if record.offset == offset:
                     return record
             return None
+
+    async def read(
+        self, topic: str, partition: int, start: int, end: int
+    ) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+        """Yield the messages of a partition from offset ``start`` to before ``end``, passing over claims.
+
+        What retention has taken is not there any more; an ``end`` beyond the log ends with the log.
+        """
+        tp = TopicPartition(topic, partition)
+        bounds = await self.bounds(topic, partition)
+        at, end = max(start, bounds.low), min(end, bounds.end)
+        while at < end:
+            step = min(at + 20_000, end)
+            async with self._lock:
+                consumer = await self._started()
+                consumer.assign([tp])
+                found = await self._read(consumer, tp, at, step)
+            for record in found:
+                if not is_claim(record):
+                    yield record
+            at = step
 
     async def _read(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int

@@ -6,7 +6,7 @@ the cost disappears; membership, assignment, tables and recovery stay Faust's ow
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import faust
 from aiokafka import ConsumerRecord
@@ -100,7 +100,7 @@ class SliceScheduler(DefaultSchedulingStrategy):
             yield RecordSlice(partition, records[start : start + self.size])
 
 
-class SliceSchema(Schema):
+class SliceSchema(Schema[Any, Any]):
     """Hands a slice through undecoded: agents decode records themselves, so that none can be dropped by Faust."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> None:
@@ -124,4 +124,4 @@ def read_in_slices(topic: str) -> None:
 def sliced_topic(app: faust.App, name: str) -> TopicT:
     """Return the Faust topic of that name, read in slices."""
     read_in_slices(name)
-    return cast(TopicT, app.topic(name, schema=SliceSchema()))
+    return app.topic(name, schema=SliceSchema())

@@ -6,14 +6,15 @@ when recovery is complete.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import faust
+from faust.tables.manager import TableManager
 from faust.types import TP, EventT
 
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.records import CLAIM_KEY, OutRecord
-from fraudstream.delivery.slices import SliceSchema, read_in_slices
+from fraudstream.delivery.slices import RecordSlice, SliceSchema, read_in_slices
 
 S = TypeVar("S")
 
@@ -54,7 +55,7 @@ class SliceTable(faust.Table[Any, Any], Generic[S]):
         self._claims: dict[int, int] = {}
         read_in_slices(self.changelog_topic_name)
 
-    def state(self, partition: int) -> S:
+    def of(self, partition: int) -> S:
         """Return the state of a source partition, empty at first."""
         found = self.states.get(partition)
         if found is None:
@@ -76,7 +77,7 @@ class SliceTable(faust.Table[Any, Any], Generic[S]):
         Memory is kept only when all of it was written (``clean``) and nothing but our own claim came behind our last
         write: then it equals the changelog, however long the rebalance took.
         """
-        recovery = self.app.tables.recovery
+        recovery = cast(TableManager, self.app.tables).recovery
         kept = {p for p in clean if p in claims and p in self._written and claims[p] == self._written[p] + 1}
         for partition in list(self.states):
             if partition not in kept:
@@ -99,8 +100,8 @@ class SliceTable(faust.Table[Any, Any], Generic[S]):
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Restore state from slices of the changelog (called by Faust's recovery)."""
         for event in batch:
-            part = event.value
-            state = self.state(part.partition)
+            part = cast(RecordSlice, event.value)
+            state = self.of(part.partition)
             for record in part.records:
                 if record.key is not None and record.key != CLAIM_KEY:
                     self._restore(state, record.key, record.value)

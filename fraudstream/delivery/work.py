@@ -21,8 +21,8 @@ class Work:
         looking something up and adding to the fields below. Must be repeatable as a whole.
     outputs
         Records for the lane's output topic.
-    dead_letters
-        Records for the dead-letter topic.
+    notices
+        Records for other topics, by topic, such as dead letters. They may come twice after a crash; their readers tell.
     changes
         Changed table entries, each key once: key and value, ``None`` to delete.
     after
@@ -33,7 +33,7 @@ class Work:
 
     before: Callable[[], Awaitable[None]] | None = None
     outputs: list[OutRecord] = field(default_factory=list)
-    dead_letters: list[OutRecord] = field(default_factory=list)
+    notices: dict[str, list[OutRecord]] = field(default_factory=dict)
     changes: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     after: Callable[[], Awaitable[None]] | None = None
     done: Callable[[], None] | None = None

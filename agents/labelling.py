@@ -1,0 +1,192 @@
+"""Labels find their transaction in the archive and become training examples."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import mode
+
+from fraudstream.app import AgentApp
+from fraudstream.core.codec import decode_classification, decode_label, encode_training_example
+from fraudstream.core.labels import LabelOutcome, choose, example_of, is_due, judge_label
+from fraudstream.core.messages import Label, LabelPosition, LabelValue, Position
+from fraudstream.delivery.dead_letters import Letter
+from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.records import OutRecord
+from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.table import SliceTable
+from fraudstream.delivery.work import Work
+from fraudstream.errors import InvalidMessage
+from fraudstream.ports import Archived
+from tables.waiting_labels import WaitingLabel, WaitingLabels, waiting_labels
+
+#: How often waiting labels are looked through for those that are due.
+SWEEP_SECONDS = 0.1
+
+
+class _Arrived(NamedTuple):
+    offset: int
+    label: Label
+    raw: WaitingLabel
+
+
+class LabelTransactions:
+    """Join labels with the features their transactions were scored by."""
+
+    def __init__(self, app: AgentApp, table: SliceTable[WaitingLabels], lane: Lane) -> None:
+        context = app.context
+        self._context = context
+        self._archive = context.archive
+        self._table = table
+        self._lane = lane
+        self._dead_letters = context.dead_letters()
+        self._topic = context.topics.labels.name
+        self._deadline = context.settings.label_deadline.total_seconds()
+        self._open = context.opener("archive", context.archive.open)
+        self._sweeping: set[int] = set()
+
+    async def take_over(self, partitions: Sequence[int]) -> None:
+        """Look at every waiting label again."""
+        self._sweeping.clear()
+
+    async def ready(self, part: RecordSlice) -> None:
+        """Go on at once."""
+
+    def judge(self, part: RecordSlice) -> Work:
+        """Decode a slice of labels; what they mean is looked up before anything is published."""
+        work = Work()
+        arrived: list[_Arrived] = []
+        refused = 0
+        now = time.time()
+        for record in part.records:
+            try:
+                label = decode_label(record.value)
+            except InvalidMessage as exc:
+                self._dead_letters.add(work, record, exc)
+                refused += 1
+            else:
+                raw = WaitingLabel(record.value, record.key, record.timestamp, now)
+                arrived.append(_Arrived(record.offset, label, raw))
+        self._dead_letters.brake(len(part), refused)
+        self._look_up_before(work, part.partition, arrived)
+        return work
+
+    def sweep(self) -> None:
+        """Queue another look at the waiting labels that are due."""
+        now = time.time()
+        for partition in sorted(self._lane.owned - self._sweeping):
+            due = self._table.of(partition).due(now)
+            if due:
+                self._sweeping.add(partition)
+                arrived = [_Arrived(offset, decode_label(raw.value), raw) for offset, raw in due.items()]
+                work = Work(done=partial(self._sweeping.discard, partition))
+                self._look_up_before(work, partition, arrived)
+                self._lane.put(partition, work)
+
+    def _look_up_before(self, work: Work, partition: int, arrived: list[_Arrived]) -> None:
+        accepted: dict[Position, tuple[Label, LabelPosition]] = {}
+        work.before = partial(self._look_up, work, partition, arrived, accepted)
+        work.after = partial(self._note, accepted)
+
+    async def _look_up(
+        self,
+        work: Work,
+        partition: int,
+        arrived: list[_Arrived],
+        accepted: dict[Position, tuple[Label, LabelPosition]],
+    ) -> None:
+        """Find what the labels are about, and add to ``work`` what follows. Changes nothing if the archive does not answer."""
+        await self._open()
+        now = datetime.now(UTC)
+        due = [one for one in arrived if is_due(one.label, now)]
+        async with self._context.using("archive"):
+            found = await self._archive.find([one.label for one in due]) if due else []
+        waiting = self._table.of(partition)
+        changed: dict[int, None] = {}
+        for one in arrived:
+            if not is_due(one.label, now) and one.label.not_before is not None:
+                one.raw.next_try = one.label.not_before.timestamp()
+                waiting.labels[one.offset] = one.raw
+                changed[one.offset] = None
+        known: dict[Position, tuple[LabelValue, LabelPosition]] = {}
+        for one, candidates in zip(due, found, strict=True):
+            outcome = self._resolve(work, LabelPosition(partition, one.offset), one, candidates, known, accepted)
+            if outcome is LabelOutcome.WAITING:
+                one.raw.put_off(time.time())
+                if one.offset not in waiting.labels:
+                    waiting.labels[one.offset] = one.raw
+                    changed[one.offset] = None
+                    self._count(one.label, outcome)
+            else:
+                if waiting.labels.pop(one.offset, None) is not None:
+                    changed[one.offset] = None
+                self._count(one.label, outcome)
+        work.changes = [waiting.entry(offset) for offset in changed]
+
+    def _resolve(  # noqa: PLR0913
+        self,
+        work: Work,
+        position: LabelPosition,
+        one: _Arrived,
+        candidates: Sequence[Archived],
+        known: dict[Position, tuple[LabelValue, LabelPosition]],
+        accepted: dict[Position, tuple[Label, LabelPosition]],
+    ) -> LabelOutcome:
+        for candidate in candidates:
+            if candidate.label is not None:
+                known.setdefault(candidate.source, (candidate.label.label, candidate.label.position))
+        try:
+            chosen = choose(one.label, [decode_classification(candidate.classification) for candidate in candidates])
+            if chosen is None:
+                waited = time.time() - one.raw.received_at
+                if waited < self._deadline:
+                    return LabelOutcome.WAITING
+                fault = f"no such transaction was archived within {self._deadline:.0f} seconds"
+                raise InvalidMessage(fault, "position" if one.label.position else "transaction_id")  # noqa: TRY301
+        except InvalidMessage as exc:
+            letter = Letter(self._topic, position.partition, one.offset, one.raw.timestamp_ms, one.raw.key, one.raw.value)
+            self._dead_letters.add_letter(work, letter, exc)
+            return LabelOutcome.REFUSED
+        before = known.get(chosen.source)
+        outcome = judge_label(one.label, position, before)
+        if outcome in {LabelOutcome.ACCEPTED, LabelOutcome.CORRECTED}:
+            replaces = before[0] if before is not None and outcome is LabelOutcome.CORRECTED else None
+            example = example_of(chosen, one.label, position, replaces)
+            work.outputs.append(OutRecord(one.offset, str(chosen.source).encode(), encode_training_example(example), one.raw.timestamp_ms))
+            known[chosen.source] = (one.label.label, position)
+            accepted[chosen.source] = (one.label, position)
+        return outcome
+
+    async def _note(self, accepted: dict[Position, tuple[Label, LabelPosition]]) -> None:
+        if accepted:
+            async with self._context.using("archive"):
+                await self._archive.record_labels(accepted)
+
+    def _count(self, label: Label, outcome: LabelOutcome) -> None:
+        self._context.metrics.labels.labels(source=label.source, outcome=outcome).inc()
+
+
+class WaitingSweep(mode.Service):
+    """Looks through the waiting labels, many times a second."""
+
+    def __init__(self, agent: LabelTransactions, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._agent = agent
+
+    @mode.Service.task
+    async def _sweep(self) -> None:
+        while not self.should_stop:
+            await self.sleep(SWEEP_SECONDS)
+            self._agent.sweep()
+
+
+def attach(app: AgentApp) -> None:
+    """Make an app label transactions."""
+    topics = app.context.topics
+    table = waiting_labels(app)
+    lane = app.open_lane(topics.labels, output=topics.training_examples, aligned=False, table=table)
+    agent = LabelTransactions(app, table, lane)
+    lane.attach(agent, agent_name="label_transactions")
+    app.starts_after(WaitingSweep(agent))

@@ -1,0 +1,150 @@
+"""Transactions are decoded, scored and decided on, each once."""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from aiokafka import ConsumerRecord
+
+from fraudstream.app import AgentApp
+from fraudstream.core.codec import encode_classification, encode_label
+from fraudstream.core.messages import Classification, Label, LabelSource, Position, Transaction
+from fraudstream.core.policy import Policy
+from fraudstream.core.scoring import PartitionState, classify
+from fraudstream.core.wire_formats import load_wire_formats
+from fraudstream.delivery.epoch import EpochGuard
+from fraudstream.delivery.records import OutRecord
+from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.table import SliceTable
+from fraudstream.delivery.work import Work
+from fraudstream.errors import InvalidMessage
+from tables.card_history import card_history, changes
+from tables.serving_model import FollowedModel, serving_model
+
+log = logging.getLogger(__name__)
+
+#: Header of a transaction that must be scored by a model which has learned the training example of that offset.
+MODEL_AFTER_HEADER = "fraudstream-model-after"
+
+
+class ScoreTransactions:
+    """Score transactions with the serving model and their cards' histories."""
+
+    def __init__(self, app: AgentApp, table: SliceTable[PartitionState], model: FollowedModel) -> None:
+        context = app.context
+        settings = context.settings
+        key = settings.card_hash_key
+        self._settings = settings
+        self._metrics = context.metrics
+        self._table = table
+        self._model = model
+        self._labels_topic = context.topics.labels.name
+        self._formats = load_wire_formats(
+            settings.wire_formats, card_hash_key=key.get_secret_value().encode() if key else None
+        )
+        self._policy = Policy(review_at=settings.review_at, decline_at=settings.decline_at)
+        self._dead_letters = context.dead_letters()
+        self._warned: set[str] = set()
+
+    async def take_over(self, partitions: Sequence[int]) -> None:
+        """Wait until the newest model has been read."""
+        await self._model.broadcast.wait_until_caught_up()
+
+    async def ready(self, part: RecordSlice) -> None:
+        """Wait for the model that a producer asked for, if one did."""
+        for record in part.records:
+            if record.headers:
+                for name, value in record.headers:
+                    if name == MODEL_AFTER_HEADER:
+                        await self._model.wait_until_learned(int(value))
+
+    def judge(self, part: RecordSlice) -> Work:
+        """Classify each transaction; what is none becomes a dead letter, and its neighbours are scored."""
+        settings, policy, serving = self._settings, self._policy, self._model.serving
+        state = self._table.of(part.partition)
+        now = datetime.now(UTC)
+        work = Work()
+        accepted: list[Classification] = []
+        started = time.perf_counter()
+        transactions: list[tuple[ConsumerRecord[bytes, bytes], Transaction]] = []
+        for record in part.records:
+            try:
+                transactions.append((record, self._formats.decode(record.value, record.timestamp)))
+            except InvalidMessage as exc:
+                self._dead_letters.add(work, record, exc)
+        decoded = time.perf_counter()
+        for record, transaction in transactions:
+            position = Position(settings.epoch, record.partition, record.offset)
+            classification = classify(transaction, position, now, state, serving, policy)
+            accepted.append(classification)
+            encoded = encode_classification(classification)
+            work.outputs.append(OutRecord(record.offset, record.key, encoded, record.timestamp))
+            if transaction.card_id is not None and record.key != transaction.card_id.encode():
+                self._note_mismatch(record, transaction)
+            if settings.learn_from_messages and transaction.label is not None:
+                work.notices.setdefault(self._labels_topic, []).append(self._label_of(classification, record))
+        scored = time.perf_counter()
+        self._dead_letters.brake(len(part), len(part) - len(accepted))
+        work.changes = changes(state, settings.epoch)
+        work.done = partial(self._count, accepted, part)
+        stages = self._metrics.stage_seconds
+        stages.labels(agent="scoring", stage="decode").observe(decoded - started)
+        stages.labels(agent="scoring", stage="score").observe(scored - decoded)
+        return work
+
+    def transaction_id(self, record: "ConsumerRecord[bytes, bytes]") -> str:
+        """Return the id in a source record; raises ``InvalidMessage`` when it is no transaction."""
+        return self._formats.decode(record.value, record.timestamp).transaction_id
+
+    def _label_of(self, classification: Classification, record: "ConsumerRecord[bytes, bytes]") -> OutRecord:
+        transaction = classification.transaction
+        assert transaction.label is not None  # noqa: S101 - the caller asked
+        label = Label(
+            label=transaction.label,
+            source=LabelSource.CUSTOMER,
+            labelled_at=classification.scored_at,
+            position=classification.source,
+            not_before=classification.scored_at + self._settings.message_label_delay,
+            labelled_by="message",
+        )
+        return OutRecord(record.offset, record.key, encode_label(label))
+
+    def _note_mismatch(self, record: "ConsumerRecord[bytes, bytes]", transaction: Transaction) -> None:
+        self._metrics.mismatched_keys.inc()
+        producer = self._formats.last_name
+        if producer not in self._warned:
+            self._warned.add(producer)
+            log.warning(
+                "record key is not the card id: the card's history may be split between partitions",
+                extra={"wire_format": producer, "partition": record.partition, "offset": record.offset},
+            )
+
+    def _count(self, accepted: list[Classification], part: RecordSlice) -> None:
+        metrics = self._metrics
+        metrics.transactions.inc(len(accepted))
+        decisions: dict[str, int] = {}
+        for classification in accepted:
+            decisions[classification.decision] = decisions.get(classification.decision, 0) + 1
+        for decision, number in decisions.items():
+            metrics.classifications.labels(decision=decision).inc(number)
+        metrics.end_to_end_latency_seconds.observe(max(0.0, time.time() - part.timestamp / 1000))
+
+
+def attach(app: AgentApp) -> None:
+    """Make an app score transactions."""
+    topics = app.context.topics
+    table = card_history(app)
+    agent = ScoreTransactions(app, table, serving_model(app))
+    epoch = EpochGuard(
+        app.context.log_reader,
+        epoch=app.context.settings.epoch,
+        source=topics.transactions.name,
+        outputs=[topics.classifications.name],
+        stored=app.context.stored_offsets,
+        store_name="the archive",
+        transaction_id=agent.transaction_id,
+    )
+    lane = app.open_lane(topics.transactions, output=topics.classifications, table=table, epoch=epoch)
+    lane.attach(agent, agent_name="score_transactions")

@@ -1,0 +1,84 @@
+"""Publishing several records so that readers see all of them or none.
+
+Slices do not need this (see ``lane``), and could not afford it. The learner does: weights and terminal risks are one state
+in two topics, published a few times a second.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from fraudstream.delivery.records import Headers
+
+
+class AtomicRecord(NamedTuple):
+    """One record of a transaction."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+
+
+class AtomicPublisher:
+    """The one process that may publish under a transactional id.
+
+    Parameters
+    ----------
+    transactional_id
+        Whoever starts last with it fences all others and aborts what they left open.
+    options
+        Keyword arguments of aiokafka that name the brokers and how to get in.
+    """
+
+    def __init__(self, transactional_id: str, options: dict[str, Any]) -> None:
+        self._transactional_id = transactional_id
+        self._options = options
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Become the publisher. When this returns, no earlier one can publish anything any more."""
+        await self.stop()
+        producer = AIOKafkaProducer(
+            **self._options,
+            transactional_id=self._transactional_id,
+            max_request_size=8 << 20,
+            max_batch_size=1 << 20,
+            # Readers of committed records wait for an open transaction; that of a dead learner ends after this.
+            transaction_timeout_ms=10_000,
+        )
+        await producer.start()
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Close the connection. Idempotent."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
+        """Publish ``first``, then ``last`` with the highest offset of ``first`` (or -1) in a header; return last's offset.
+
+        All become visible together, or none: after any error nothing of it is visible.
+
+        Raises
+        ------
+        aiokafka.errors.ProducerFenced
+            Another process is the publisher now.
+        aiokafka.errors.KafkaError
+            The broker did not take them in time.
+        """
+        producer = self._producer
+        assert producer is not None, "start() comes first"  # noqa: S101 - a fault of ours
+        async with producer.transaction():
+            sent = [
+                await producer.send(record.topic, record.value, key=record.key, partition=0, headers=list(record.headers))
+                for record in first
+            ]
+            highest = -1
+            for future in sent:
+                highest = (await future).offset
+            headers = [*last.headers, (offset_header, str(highest).encode())]
+            done = await producer.send_and_wait(last.topic, last.value, key=last.key, partition=0, headers=headers)
+        return int(done.offset)
