@@ -1,0 +1,105 @@
+# `make` lists what there is. Options of a command go into ARGS: make demo ARGS="--help", make test ARGS="-k labels".
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# Compiled modules make every start but the first one quick, whatever the caller's environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
+# Packages come from wherever this machine's pip is told to look.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The first Python that fits; `PYTHON=/path/to/python make setup` takes another one.
+$(BIN)/python:
+	@for python in $${PYTHON:-python3.11 python3.12 python3}; do \
+	  if "$$python" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
+	  then echo "making $(VENV) with $$python"; exec "$$python" -m venv $(VENV); fi; \
+	done; \
+	echo "no Python 3.11 or 3.12 with venv found (on Debian: apt-get install python3 python3-venv)" >&2; exit 1
+
+# What runs the product.
+$(VENV)/.product: requirements.lock setup.cfg pyproject.toml | $(BIN)/python
+	@echo "installing fraudstream into $(VENV)"
+	@$(PIP) --constraint requirements.lock setuptools wheel
+	@$(PIP) --constraint requirements.lock --no-build-isolation --editable '.[embedded]'
+	@touch $@
+
+# What tests and checks need beside it.
+$(VENV)/.tools: $(VENV)/.product
+	@echo "installing tools for tests and checks into $(VENV)"
+	@$(PIP) --no-deps --requirement requirements.lock
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.tools ## Make .venv with everything, and the command .venv/bin/fraudstream
+
+.PHONY: demo
+demo: $(VENV)/.product ## Run the whole system here, with nothing else installed
+	@$(BIN)/fraudstream demo $(ARGS)
+
+.PHONY: services
+services: $(VENV)/.tools # Fetch the programs behind real Kafka, MongoDB protocol and MariaDB
+	@$(BIN)/python -m tests.services install
+
+.PHONY: test
+test: $(VENV)/.tools services ## Run every test, on real Kafka, MongoDB protocol and MariaDB
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(VENV)/.tools ## Run the tests that need no service and little time
+	@$(BIN)/python -m pytest -m "not services and not adversity and not slow" $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.tools ## Check style, types, import directions, and that documents agree with the code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest --quiet tests/repository
+
+.PHONY: format
+format: $(VENV)/.tools ## Put the code into its one layout
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: up
+up: services ## Start Kafka, MongoDB protocol and MariaDB in the background; tests then use them
+	@$(BIN)/python -m tests.services up
+
+.PHONY: down
+down: $(VENV)/.tools ## Stop what `make up` started
+	@$(BIN)/python -m tests.services down
+
+.PHONY: bench
+bench: services ## Measure throughput and latency on real services
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: schemas
+schemas: $(VENV)/.tools ## Write the reference pages and JSON schemas in docs/ from the code
+	@$(BIN)/fraudstream reference $(ARGS)
+
+.PHONY: lock
+lock: ## Resolve the newest allowed packages into requirements.lock
+	@rm -rf $(VENV)-lock
+	@$(MAKE) --no-print-directory VENV=$(VENV)-lock $(VENV)-lock/bin/python
+	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check install --quiet '.[embedded,test,check]' setuptools wheel
+	@{ sed -n '/^#/p' requirements.lock; $(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude fraudstream \
+	  | sed 's/^uvloop==.*/& ; sys_platform != "win32"/'; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+	@rm -rf $(VENV)-lock
+
+.PHONY: clean
+clean: down ## Stop background services and remove everything that was made here
+	@rm -rf $(VENV) .services .demo .fraudstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf build dist ./*.egg-info .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
