@@ -70,7 +70,7 @@ class LearnExamples:
             elif key is not None:
                 rows.pop(key.decode(), None)
 
-        broadcast = Broadcast(self._context.kafka, {self._context.topics.entity_risk.name: keep})
+        broadcast = Broadcast(self._context.kafka_reading, {self._context.topics.entity_risk.name: keep})
         await broadcast.start()
         await broadcast.wait_until_caught_up()
         await broadcast.stop()

@@ -30,6 +30,17 @@ def kafka_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def kafka_reading_options(settings: Settings) -> dict[str, Any]:
+    """Return the same for consumers outside of groups, with how they treat checksums.
+
+    Raises
+    ------
+    InvalidSettings
+        When a certificate or key file cannot be used.
+    """
+    return kafka_options(settings) | {"check_crcs": settings.kafka_check_crcs}
+
+
 def faust_broker(settings: Settings) -> dict[str, Any]:
     """Return ``broker`` and, where signing in or encrypting, ``broker_credentials`` for ``faust.App``.
 

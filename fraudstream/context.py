@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from fraudstream.connections import kafka_options
+from fraudstream.connections import kafka_options, kafka_reading_options
 from fraudstream.delivery.dead_letters import DeadLetters
 from fraudstream.delivery.logs import LogReader
 from fraudstream.errors import StoreUnavailable
@@ -45,9 +45,14 @@ class WorkerContext:
         return kafka_options(self.settings)
 
     @cached_property
+    def kafka_reading(self) -> dict[str, Any]:
+        """Keyword arguments of every consumer outside of groups."""
+        return kafka_reading_options(self.settings)
+
+    @cached_property
     def log_reader(self) -> LogReader:
         """Looks at ends of logs."""
-        return LogReader(self.kafka)
+        return LogReader(self.kafka_reading)
 
     @cached_property
     def archive(self) -> Archive:

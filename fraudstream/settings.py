@@ -200,6 +200,12 @@ class Settings(BaseSettings):
         default=None, description="Password for Kafka."
     )
 
+    kafka_check_crcs: bool = Field(
+        True,
+        description="Verify checksums of records read outside of groups; off for the embedded cluster alone, "
+        "whose commit markers carry none.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -36,7 +36,7 @@ class FollowedModel:
         self._newer = asyncio.Event()
         topics = context.topics
         self.broadcast = Broadcast(
-            context.kafka,
+            context.kafka_reading,
             {topics.entity_risk.name: self.apply_risk, topics.model_snapshots.name: self.apply_snapshot},
         )
         context.health.expect("model", "no model has arrived yet: scores are the prior")

@@ -11,7 +11,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from fraudstream.commands.demo_state import DemoState, Seen
-from fraudstream.connections import kafka_options
+from fraudstream.connections import kafka_reading_options
 from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.delivery.records import is_claim
 from fraudstream.settings import Settings
@@ -52,7 +52,7 @@ class TopicsObserver:
             if topic.name in self._notes
             for number in range(topic.partitions)
         ]
-        self._options: dict[str, Any] = kafka_options(settings)
+        self._options: dict[str, Any] = kafka_reading_options(settings)
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -14,6 +14,9 @@ transactional producers. What it is not:
   start (an unknown one appears with four partitions);
 * it fences nobody: producer epochs are handed out but an older one is still accepted, and aborted
   transactions stay readable;
+* the markers that end a transaction carry no checksum: readers of such topics must not check any
+  (``FRAUDSTREAM_KAFKA_CHECK_CRCS=false``);
+* after a member has left a group, the next one to join waits five seconds;
 * no TLS, no SASL, no ACLs, no listing of groups.
 """
 
