@@ -96,7 +96,9 @@ class ReplayFile:
     @property
     def position_bytes(self) -> int:
         """How far the file has been read."""
-        return 0 if self._raw is None or self._raw.closed else self._raw.tell()
+        if self._raw is None:
+            return 0
+        return self.size_bytes if self._raw.closed else self._raw.tell()
 
     def rows(self) -> Iterator[Row]:
         """Yield every row in the order of the file.
@@ -111,13 +113,14 @@ class ReplayFile:
         try:
             with self.path.open("rb") as raw:
                 self._raw = raw
-                stream = _unpacked(raw)
-                yield from self._json_lines(stream) if self._kind is Format.JSONL else self._csv(stream)
+                with _unpacked(raw) as stream:
+                    yield from self._json_lines(stream) if self._kind is Format.JSONL else self._csv(stream)
         except (OSError, EOFError) as exc:
             raise self._unreadable(exc) from exc
 
     def _csv(self, stream: BinaryIO) -> Iterator[Row]:
-        reader = csv.reader(io.TextIOWrapper(stream, self._encoding, newline=""), strict=True)
+        text = io.TextIOWrapper(stream, self._encoding, newline="")
+        reader = csv.reader(text, strict=True)
         try:
             header = next(reader, [])
             convert = self._converter(header)
@@ -129,6 +132,8 @@ class ReplayFile:
                     raise self._wrong(reader.line_num, msg)
         except csv.Error as exc:
             raise self._wrong(reader.line_num, str(exc)) from exc
+        finally:
+            text.detach()  # the stream is its opener's to close
 
     def _converter(self, header: list[str]) -> Callable[[list[str]], Row]:
         needed: Sequence[str] = HANDBOOK_COLUMNS
@@ -224,6 +229,8 @@ def _encoding_of(path: Path) -> str:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return "latin-1"
+        finally:
+            stream.close()
     return "utf-8-sig"
 
 
