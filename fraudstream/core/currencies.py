@@ -11,7 +11,7 @@ _BY_EXPONENT: Final = {
     4: "CLF UYW",
 }
 _EXPONENTS: Final = {code: exponent for exponent, codes in _BY_EXPONENT.items() for code in codes.split()}
-_PER_MAJOR: Final = {code: 10**exponent for code, exponent in _EXPONENTS.items()}
+_PER_MAJOR: Final[dict[str, int]] = {code: 10**exponent for code, exponent in _EXPONENTS.items()}
 
 
 def minor_unit_exponent(currency: str) -> int:

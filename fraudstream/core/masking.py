@@ -23,11 +23,11 @@ def mask_card_numbers(text: str) -> str: ...
 
 
 def mask_card_numbers(text: bytes | str) -> bytes | str:
-    r"""Replace the digits of every card number but its last four, and every card verification value, by ``*``.
+    r"""Replace the digits of card numbers but their last four, and verification values, by ``*``.
 
     Works on anything, JSON or not, in any encoding that keeps ASCII, and never raises. What holds neither
     comes back as it is, byte for byte. In a JSON text nothing else changes, except that ASCII written as
-    ``\\u00XX`` is written plainly if that is where a number hid.
+    ``\u00XX`` is written plainly if that is where a number hid.
 
     >>> mask_card_numbers(b'{"note": "4111 1111 1111 1111", "cvv": "123"}')
     b'{"note": "**** **** **** 1111", "cvv": "***"}'

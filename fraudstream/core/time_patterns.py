@@ -1,18 +1,22 @@
-"""Times written by a pattern such as ``%d/%m/%Y %H:%M``, read the same in every locale and four times as fast as
-``strptime``."""
+"""Times written by a pattern such as ``%d/%m/%Y %H:%M``.
+
+Read the same in every locale, and four times as fast as by ``strptime``.
+"""
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from fraudstream.core.faults import shown
-from fraudstream.core.wire_values import in_utc, iso_time
+from fraudstream.core.wire_values import in_utc
 from fraudstream.errors import InvalidMessage
 
-_MONTHS: Final = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LONG_MONTHS: Final = (
-    "january february march april may june july august september october november december".split()
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
 )
 _DIRECTIVES: Final = {
     "Y": "(?P<Y>[0-9]{4})",
@@ -33,6 +37,20 @@ _DIRECTIVES: Final = {
 _FIXED_WIDTH: Final = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
 _LIKE_ISO: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
 _ISO_LENGTH: Final = 19
+_OFFSET: Final = re.compile("[+-][0-9]{2}:[0-5][0-9]")
+
+
+def parse_zone(name: str) -> tzinfo:
+    """Return a time zone by name (``UTC``, ``Europe/London``) or offset (``+02:00``), or raise ValueError."""
+    if name in ("UTC", "Z"):
+        return UTC
+    if _OFFSET.fullmatch(name) and int(name[1:3]) < 24:
+        return _offset(name)
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        fault = f"unknown timezone {name!r}; write 'UTC', '+02:00' or a name such as 'Europe/London'"
+        raise ValueError(fault) from error
 
 
 def compile_time_pattern(pattern: str, zone: tzinfo | None) -> Callable[[Any, str], datetime]:
@@ -41,8 +59,8 @@ def compile_time_pattern(pattern: str, zone: tzinfo | None) -> Callable[[Any, st
     Parameters
     ----------
     pattern
-        As ``strptime`` takes it, of the directives ``Y y m b B d H I p M S f z``. Digits run together must have their
-        full width.
+        As ``strptime`` takes it, of the directives ``Y y m b B d H I p M S f z``. Digits run together must
+        have their full width.
     zone
         What the times are in when the pattern has no ``%z``.
 
@@ -59,7 +77,9 @@ def compile_time_pattern(pattern: str, zone: tzinfo | None) -> Callable[[Any, st
     """
     directives = re.findall(r"%(.?)", pattern.replace("%%", ""))
     if unknown := [letter for letter in directives if letter not in _DIRECTIVES]:
-        fault = f"%{unknown[0]} is not understood; known are {' '.join('%' + letter for letter in _DIRECTIVES)}"
+        fault = (
+            f"%{unknown[0]} is not understood; known are {' '.join('%' + letter for letter in _DIRECTIVES)}"
+        )
         raise ValueError(fault)
     if repeated := [letter for letter in directives if directives.count(letter) > 1]:
         fault = f"%{repeated[0]} stands there twice"
@@ -82,10 +102,15 @@ def compile_time_pattern(pattern: str, zone: tzinfo | None) -> Callable[[Any, st
 
 def _iso_reader(pattern: str, zone: tzinfo | None) -> Callable[[Any, str], datetime]:
     separator = pattern[8]
+    read_iso = datetime.fromisoformat
+    suffix = "+00:00" if zone is UTC else ""
 
     def read(value: Any, path: str) -> datetime:
-        if value.__class__ is str and len(value) == _ISO_LENGTH and value[10] == separator:
-            return iso_time(value, zone, path)
+        try:
+            if len(value) == _ISO_LENGTH and value[10] == separator:
+                return in_utc(read_iso(value + suffix), zone, value, path)
+        except (ValueError, TypeError):
+            pass
         fault = f"expected a time such as 2018-04-01{separator}00:00:31, got {shown(value)}"
         raise InvalidMessage(fault, path)
 
@@ -143,13 +168,18 @@ def _time_of(read: dict[str, str | None]) -> datetime:
         hour = number("I") % 12 + (12 if half.lower() == "pm" else 0)
     microsecond = int((read.get("f") or "0").ljust(6, "0"))
     return datetime(
-        year, month, number("d"), hour, number("M"), number("S"), microsecond, tzinfo=_offset(read.get("z"))
+        year,
+        month,
+        number("d"),
+        hour,
+        number("M"),
+        number("S"),
+        microsecond,
+        tzinfo=_offset(zone) if (zone := read.get("z")) else None,
     )
 
 
-def _offset(text: str | None) -> tzinfo | None:
-    if text is None:
-        return None
+def _offset(text: str) -> tzinfo:
     if text in ("Z", "z"):
         return UTC
     digits = text[1:].replace(":", "")

@@ -1,7 +1,8 @@
 """Transactions as producers send them, in any of several declared formats, decoded into our one form.
 
-A *wire format* is a small TOML file (``docs/wire-formats.md``) that says where our fields are in a producer's message and
-what tells its messages apart. Several may share a topic: a message belongs to the first format whose tests hold.
+A *wire format* is a small TOML file (``docs/wire-formats.md``) that says where our fields are in a producer's
+message and what tells its messages apart. Several may share a topic: a message belongs to the first format
+whose tests hold.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files as packaged_files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -17,18 +18,15 @@ from fraudstream.core.card_numbers import is_suspect, refuse_card_data
 from fraudstream.core.faults import invalid_json
 from fraudstream.core.messages import Transaction
 from fraudstream.core.wire_compile import CompiledFormat, compile_format
-from fraudstream.core.wire_declaration import Declaration, parse_declaration
+from fraudstream.core.wire_declaration import parse_declaration
+from fraudstream.core.wire_matching import UNDECODABLE, belongs_to, parse_members
+from fraudstream.core.wire_rules import Declaration
 from fraudstream.errors import InvalidMessage, InvalidWireFormat
 
 SHIPPED: Final = ("native", "capstone", "handbook")
 """The formats that come with this package, in the order they are tried."""
 
-_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MIN_KEY_BYTES: Final = 16
-
-_parse_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_parse_any = msgspec.json.Decoder().decode
-_ABSENT: Final = object()
 
 
 def load_wire_formats(
@@ -43,8 +41,8 @@ def load_wire_formats(
     shipped
         Whether ``native``, ``capstone`` and ``handbook`` are tried too.
     card_hash_key
-        Secret of 16 bytes or more. With it, card ids that look like card numbers, or are longer than 64 characters,
-        are replaced by a keyed hash; without it their messages are refused.
+        Secret of 16 bytes or more. With it, card ids that look like card numbers, or are longer than 64
+        characters, are replaced by a keyed hash; without it their messages are refused.
 
     Raises
     ------
@@ -71,10 +69,11 @@ def load_wire_formats(
 def card_hasher(key: bytes) -> Callable[[str], str]:
     """Return the function that stands in for card numbers: HMAC-SHA256, cut to 128 bits, after ``h:``.
 
-    The same number gives the same token under the same key, and no token can be undone or guessed without the key.
+    The same number gives the same token under the same key, and no token can be undone or guessed without the
+    key.
 
     >>> card_hasher(b"sixteen bytes ok")("4111111111111111")
-    'h:1ce58b8e4fb5dbb1ed6ae1ab1ef3ad27'
+    'h:dbd984b54ae8c99c4be0a7a469d8c68a'
     """
 
     def hash_token(number: str) -> str:
@@ -86,8 +85,8 @@ def card_hasher(key: bytes) -> Callable[[str], str]:
 class WireFormats:
     """All formats of one topic.
 
-    Decoding depends on the message and its timestamp alone; that the format of the last message is tried first only
-    makes it faster. Not for sharing between threads.
+    Decoding depends on the message and its timestamp alone; that the format of the last message is tried
+    first only makes it faster. Not for sharing between threads.
     """
 
     def __init__(self, declarations: Sequence[Declaration], card_hash_key: bytes | None = None) -> None:
@@ -120,8 +119,8 @@ class WireFormats:
         Raises
         ------
         InvalidMessage
-            For anything that is not a valid transaction, with field and fault. Nothing else is ever raised, whatever
-            the bytes.
+            For anything that is not a valid transaction, with field and fault. Nothing else is ever raised,
+            whatever the bytes.
         """
         if not value:
             fault = "is empty"
@@ -132,7 +131,7 @@ class WireFormats:
                 if not value.isascii():
                     value.decode()
                 found = last.parse_with_tests(value)
-            except _UNDECODABLE:
+            except UNDECODABLE:
                 return self._decode_slowly(value, timestamp_ms)
             if last.is_match(found):
                 if is_suspect(value):
@@ -144,7 +143,7 @@ class WireFormats:
         format_ = self.match(value)
         try:
             found = format_.parse(value)
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise invalid_json(error) from None
         self._last = format_
         if is_suspect(value):
@@ -161,11 +160,11 @@ class WireFormats:
         """
         try:
             value.decode()
-            members = _parse_members(value)
-        except _UNDECODABLE as error:
+            members = parse_members(value)
+        except UNDECODABLE as error:
             raise invalid_json(error) from None
         for format_ in self._formats:
-            if _is_of(format_.declaration, members):
+            if belongs_to(members, format_.declaration):
                 return format_
         wanted = "; ".join(f"{it.name} needs {it.declaration.looked_for()}" for it in self._formats)
         fault = f"no wire format matches: {wanted}"
@@ -200,7 +199,7 @@ class WireFormats:
             raise InvalidMessage(fault) from None
 
     def decode_row(self, row: Mapping[str, str | None], timestamp_ms: int) -> Transaction:
-        """Return the transaction a row of a CSV file holds, by the same formats; raises as :meth:`decode` does."""
+        """Return the transaction a row of a CSV file holds; raises as :meth:`decode` does."""
         return self.decode(self.encode_row(row), timestamp_ms)
 
 
@@ -211,41 +210,11 @@ def _check_order(declarations: Sequence[Declaration]) -> None:
     files: dict[str, str] = {}
     for index, declaration in enumerate(declarations):
         if declaration.name in files:
-            fault = f"{declaration.file}:1: the name {declaration.name!r} is taken by {files[declaration.name]}"
+            taken_by = files[declaration.name]
+            fault = f"{declaration.file}:1: the name {declaration.name!r} is taken by {taken_by}"
             raise InvalidWireFormat(fault)
         files[declaration.name] = declaration.file
         if declaration.takes_everything and index + 1 < len(declarations):
-            fault = (
-                f"{declaration.file}:1: has no tests under [when], so {declarations[index + 1].name!r} and whatever "
-                "comes after it would never be used"
-            )
+            after = declarations[index + 1].name
+            fault = f"{declaration.file}:1: has no tests under [when], so {after!r} would never be used"
             raise InvalidWireFormat(fault)
-
-
-def _is_of(declaration: Declaration, members: Mapping[str, msgspec.Raw]) -> bool:
-    return (
-        all(_find(members, path) is not _ABSENT for path in declaration.has)
-        and all(_find(members, path) is _ABSENT for path in declaration.lacks)
-        and all(_equals(_find(members, path), value) for path, value in declaration.equals)
-    )
-
-
-def _find(members: Mapping[str, msgspec.Raw], path: Sequence[str]) -> Any:
-    for name in path[:-1]:
-        if name not in members:
-            return _ABSENT
-        try:
-            members = _parse_members(members[name])
-        except _UNDECODABLE:
-            return _ABSENT
-    return members.get(path[-1], _ABSENT)
-
-
-def _equals(found: Any, value: object) -> bool:
-    if found is _ABSENT:
-        return False
-    try:
-        there = _parse_any(found)
-    except _UNDECODABLE:
-        return False
-    return bool(there == value and there.__class__ is value.__class__)

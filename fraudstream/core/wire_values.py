@@ -1,7 +1,8 @@
 """What a producer wrote, turned into our values: text, money, times.
 
-The decoders that ``wire_compile`` generates call these for everything that is not plain text already. Each takes the value
-as JSON gave it and the path it came from, and raises :class:`InvalidMessage` naming that path.
+The decoders that ``wire_compile`` generates call these for everything that is not plain text already. Each
+takes the value as JSON gave it and the path it came from, and raises :class:`InvalidMessage` naming that
+path.
 """
 
 import re
@@ -14,8 +15,8 @@ from fraudstream.core.faults import shown
 from fraudstream.errors import InvalidMessage
 
 MAX_TEXT_CHARACTERS: Final = 256
-"""Longest text of any field. Ids and names of real producers stay under 100; longer ones would let one message fill the
-memory that a million histories share."""
+"""Longest text of any field. Real ids and names stay under 100; longer ones would fill the memory
+that a million histories share."""
 
 MAX_TOKEN_CHARACTERS: Final = 64
 """Longest card id kept as it is: a SHA-256 digest in hexadecimal has this many."""
@@ -25,7 +26,7 @@ MAX_AMOUNT_MINOR: Final = 2**53
 
 FIRST_TIME: Final = datetime(1990, 1, 1, tzinfo=UTC)
 END_OF_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
-"""A time outside is a wrong unit or a default value: one in the year 9999 would hold every window open for ever."""
+"""A time outside is a wrong unit or a default value; one in 9999 would hold every window open for ever."""
 
 _FIRST_SECONDS: Final = int(FIRST_TIME.timestamp())
 _END_SECONDS: Final = int(END_OF_TIME.timestamp())
@@ -33,7 +34,8 @@ _MAX_AGE_YEARS: Final = 150
 _CENT_TOLERANCE: Final = 1e-4
 """Of a minor unit: what binary fractions add to an amount (57.160000000000004) and no real amount does."""
 
-_DECIMAL: Final = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,20})?")
+_MAX_NUMBER_CHARACTERS: Final = 40
+"""Longest number written as text; what Python's own ``str`` makes of a double has 25 at most."""
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _HOURS: Final[dict[int | str, int]] = {
     key: hour % 24 for hour in range(25) for key in (hour, str(hour), f"{hour:02}")
@@ -76,12 +78,13 @@ def currency_code(value: str, path: str) -> str:
 
 
 def without_symbol(
-    value: str, symbols: tuple[tuple[str, str], ...], default: str | None, path: str
-) -> tuple[str, str]:
-    """Split ``£5`` into its number and its currency; without a symbol it is in the default currency, if there is one."""
-    for symbol, currency in symbols:
-        if value.startswith(symbol):
-            return value[len(symbol) :].lstrip(), currency
+    value: Any, symbols: tuple[tuple[str, str], ...], default: str | None, path: str
+) -> tuple[Any, str]:
+    """Split ``£5`` into number and currency; without a symbol it is in the default currency, if any."""
+    if value.__class__ is str:
+        for symbol, currency in symbols:
+            if value.startswith(symbol):
+                return value[len(symbol) :].lstrip(), currency
     if default is not None:
         return value, default
     fault = f"expected one of the symbols {', '.join(symbol for symbol, _ in symbols)}, got {shown(value)}"
@@ -95,34 +98,37 @@ def major_units(value: Any, currency: str, is_rounded: bool, path: str) -> int:
     (5716, 500)
     """
     scale = minor_units_per_major(currency)
-    if value.__class__ is str:
-        whole, point, decimals = value.partition(".")
-        if not point and whole.isdecimal() and whole.isascii() and len(whole) <= 16:
-            return _bounded(int(whole) * scale, path)
-        if len(decimals) == 2 and scale == 100 and _DECIMAL.fullmatch(value):
-            return _bounded(int(whole) * 100 + int(decimals), path)
-        if not _DECIMAL.fullmatch(value):
-            fault = f"expected an amount of 0 or more such as 12.34, got {shown(value)}"
-            raise InvalidMessage(fault, path)
-        exact = int(whole + decimals) * scale
-        minor, remainder = divmod(exact, 10 ** len(decimals))
-        fraction = remainder / 10 ** len(decimals)
-    elif value.__class__ is int:
-        return _bounded(value * scale, path)
-    elif value.__class__ is float:
-        # Bounded first: beyond this a double no longer tells one minor unit from the next.
+    if value.__class__ is float:
+        # Bounded first: far beyond this a double no longer tells one minor unit from the next.
         if not 0 <= value < MAX_AMOUNT_MINOR / scale / 100:
             return _bounded(-1 if value < 0 else MAX_AMOUNT_MINOR, path)
-        minor, fraction = divmod(value * scale, 1)
-        minor = int(minor)
+        minor = round(value * scale)
+        fraction = value * scale - minor
+    elif value.__class__ is str:
+        whole, point, decimals = value.partition(".")
+        if not (whole.isdecimal() and value.isascii() and len(value) <= _MAX_NUMBER_CHARACTERS) or (
+            point and not decimals.isdecimal()
+        ):
+            fault = f"expected an amount of 0 or more such as 12.34, got {shown(value)}"
+            raise InvalidMessage(fault, path)
+        if not point:
+            return _bounded(int(whole) * scale, path)
+        if len(decimals) == 2 and scale == 100:
+            return _bounded(int(whole + decimals), path)
+        unit = 10 ** len(decimals)
+        minor, remainder = divmod(int(whole + decimals) * scale, unit)
+        # Half a minor unit goes to the even neighbour, as banks round, and as ``round`` does above.
+        minor += 2 * remainder > unit or (2 * remainder == unit and minor % 2)
+        fraction = min(remainder, unit - remainder) / unit
+    elif value.__class__ is int:
+        return _bounded(value * scale, path)
     else:
         fault = f"expected a number, got {shown(value)}"
         raise InvalidMessage(fault, path)
-    if not is_rounded and _CENT_TOLERANCE < fraction < 1 - _CENT_TOLERANCE:
+    if not is_rounded and not -_CENT_TOLERANCE < fraction < _CENT_TOLERANCE:
         fault = f"{currency} has fewer decimals than {shown(value)}"
         raise InvalidMessage(fault, path)
-    # Half a minor unit goes to the even neighbour, as banks round.
-    return _bounded(minor + (fraction > 0.5 or (fraction == 0.5 and minor % 2 == 1)), path)
+    return _bounded(minor, path)
 
 
 def minor_units(value: Any, path: str) -> int:
@@ -147,9 +153,10 @@ def _bounded(minor: int, path: str) -> int:
 
 
 def _number(value: Any, path: str) -> float:
-    if value.__class__ is int or value.__class__ is float:
-        return value  # type: ignore[no-any-return]  # the class was just compared, which mypy does not follow
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
     if value.__class__ is str and _NUMBER.fullmatch(value):
+        # As a whole number where it is one: a double would lose the last digits of microseconds.
         return float(value) if "." in value else int(value)
     fault = f"expected a number, got {shown(value)}"
     raise InvalidMessage(fault, path)
@@ -157,7 +164,12 @@ def _number(value: Any, path: str) -> float:
 
 def years(value: Any, path: str) -> float:
     """Return an age in years, 0 to 150, fractions allowed."""
-    age = float(_number(value, path))
+    try:
+        age = float(value)  # four times as fast as looking first; what it takes too kindly is looked at again
+    except (TypeError, ValueError, OverflowError):
+        age = -1.0
+    if value.__class__ is str and not (value.isascii() and value.replace(".", "", 1).isdecimal()):
+        age = -1.0
     if 0 <= age <= _MAX_AGE_YEARS:
         return age
     fault = f"expected an age of 0 to {_MAX_AGE_YEARS} years, got {shown(value)}"
@@ -178,7 +190,10 @@ def hour_of_day(value: Any, path: str) -> int:
 
 def record_time(timestamp_ms: int) -> datetime:
     """Return the timestamp of a Kafka record as a time."""
-    return epoch_time(timestamp_ms, 1000, "record timestamp")
+    if _FIRST_SECONDS * 1000 <= timestamp_ms < _END_SECONDS * 1000:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    fault = f"expected a time from 1990 to 2099, got {timestamp_ms}"
+    raise InvalidMessage(fault, "record timestamp")
 
 
 def epoch_time(value: Any, units_per_second: int, path: str) -> datetime:
@@ -189,9 +204,9 @@ def epoch_time(value: Any, units_per_second: int, path: str) -> datetime:
     """
     if value.__class__ is not int:
         value = _number(value, path)
-    seconds = value / units_per_second
-    if _FIRST_SECONDS <= seconds < _END_SECONDS:
-        return datetime.fromtimestamp(seconds, UTC)
+    # Compared before it is divided: a whole number too large for a double must not get that far.
+    if _FIRST_SECONDS * units_per_second <= value < _END_SECONDS * units_per_second:
+        return datetime.fromtimestamp(value / units_per_second, UTC)
     fault = f"expected a time from 1990 to 2099, got {shown(value)}"
     raise InvalidMessage(fault, path)
 
@@ -206,6 +221,8 @@ def iso_time(value: Any, zone: tzinfo | None, path: str) -> datetime:
         time = datetime.fromisoformat(value)
     except (ValueError, TypeError):
         time = None
+    if time is not None and time.tzinfo is UTC and 1990 <= time.year < 2100:
+        return time
     # Ten characters and fewer are a date: a day is no instant.
     if time is None or len(value) <= 10:
         fault = f"expected a date and time in ISO 8601, got {shown(value)}"
@@ -215,14 +232,16 @@ def iso_time(value: Any, zone: tzinfo | None, path: str) -> datetime:
 
 def in_utc(time: datetime, zone: tzinfo | None, value: object, path: str) -> datetime:
     """Return a time in UTC and within bounds, or raise. Within a repeated hour the first one is meant."""
+    if time.tzinfo is UTC and 1990 <= time.year < 2100:
+        return time
     if time.tzinfo is None:
         if zone is None:
             fault = f"expected a time with its offset from UTC, got {shown(value)}"
             raise InvalidMessage(fault, path)
         time = time.replace(tzinfo=zone)
+    # The last years of the calendar cannot be moved to another zone.
     if 1989 <= time.year <= 2100:
-        if time.tzinfo is not UTC:
-            time = time.astimezone(UTC)
+        time = time.astimezone(UTC)
         if 1990 <= time.year < 2100:
             return time
     fault = f"expected a time from 1990 to 2099, got {shown(value)}"
@@ -230,7 +249,7 @@ def in_utc(time: datetime, zone: tzinfo | None, value: object, path: str) -> dat
 
 
 def token_of(value: str, hash_token: Callable[[str], str] | None, path: str) -> str:
-    """Return a card id that is fit to keep: short, and hashed if it may be a card number and there is a key."""
+    """Return a card id that is fit to keep: short, and hashed if it may be a card number and a key is set."""
     digits = value.replace(" ", "").replace("-", "")
     is_numeric = digits.isdecimal() and 13 <= len(digits) <= 19
     if len(value) <= MAX_TOKEN_CHARACTERS and not (is_numeric and hash_token):
