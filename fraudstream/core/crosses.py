@@ -1,5 +1,4 @@
-"""Keys of transactions that carry their circumstances: countries, hour, entry mode, merchant group and the
-like.
+"""Keys of transactions that carry their circumstances: countries, hour, entry mode, merchant group.
 
 They need no state. A combination's key is a stable hash into the range of its cross, so that workers that
 never spoke agree.

@@ -64,7 +64,10 @@ def roc_auc(scores: ArrayLike, frauds: ArrayLike) -> float:
 
 
 def log_loss(scores: ArrayLike, frauds: ArrayLike) -> float:
-    """Return the mean negative log likelihood in nats; scores are kept 1e-15 away from 0 and 1. NaN for nothing."""
+    """Return the mean negative log likelihood in nats; NaN for nothing.
+
+    Scores are kept 1e-15 away from 0 and 1, so that one certain mistake does not count for ever.
+    """
     s, y = _checked(scores, frauds)
     if not len(s):
         return float("nan")
@@ -73,9 +76,9 @@ def log_loss(scores: ArrayLike, frauds: ArrayLike) -> float:
 
 
 def expected_calibration_error(scores: ArrayLike, frauds: ArrayLike, bins: int = 10) -> float:
-    """Return the mean gap of mean score and fraud rate over equally wide bins of the score, weighted by their size.
+    """Return how far scores and fraud rates lie apart, over equally wide bins of the score.
 
-    NaN for nothing.
+    Each bin's gap counts by its number of transactions. NaN for nothing.
     """
     s, y = _checked(scores, frauds)
     if not len(s):
@@ -94,8 +97,9 @@ def card_precision(
 ) -> Floats:
     """Return for each day the share of truly defrauded cards among the ``top`` cards of that day.
 
-    A card's score is its highest of the day, ties going to the card seen first; it is defrauded if any of its transactions
-    that day is. A defrauded card that was in the top of a day is found, and left out of later days.
+    A card's score is its highest of the day, ties going to the card seen first; it is defrauded if any of
+    its transactions that day is. A defrauded card that was in the top of a day is found, and left out of
+    later days.
 
     Source: Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection", chapter 4.
 

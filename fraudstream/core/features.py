@@ -7,12 +7,19 @@ Values are cut on fixed logarithmic grids, so there is nothing to warm up or to 
 """
 
 from bisect import bisect_right
-from math import exp, floor, log2
+from math import exp, floor, log, log2, sqrt
 
 import msgspec
 
-from fraudstream.core.history import SPIKE_DECAY_DAYS, CardHistory, CurrencyMeans
-from fraudstream.core.risk import RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
+from fraudstream.core.history import (
+    AMOUNT_CAP,
+    DEVIATION_CAP,
+    SPIKE_DECAY_DAYS,
+    VARIANCE_PRIOR,
+    CardHistory,
+    CurrencyMeans,
+)
+from fraudstream.core.risk import BLAME_LIFT, RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
 from fraudstream.core.terms import Needs, assembler
 
 LEAST_SPIKE = 0.02
@@ -121,10 +128,12 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
                 heat *= exp(-waited / SPIKE_DECAY_DAYS)
             if heat >= 0.015625:
                 heat_bin = floor(log2(heat)) + 7 if heat < 8.0 else 10
-        if waited >= 0.25:
-            since_spike = floor(log2(waited)) + 3 if waited < 64.0 else 9
+        if waited >= 64.0:
+            since_spike = 9
+        elif waited >= 0.25:
+            since_spike = floor(log2(waited)) + 3
 
-    if amount is not None and means is not None:
+    if means is not None and amount is not None:
         fields += 1
         mean = means.mean
         relative = amount / mean
@@ -134,9 +143,11 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             if relative >= 0.0625:
                 amount_coarse = floor(2.0 * octave) + 9 if relative < 32.0 else 19
         card = _NEW_CARD if history is None else history
-        usual = card.usual_amount(mean)
-        log_amount, centre, spread = card.log_amounts(amount, means)
-        deviation = log_amount - centre
+        seen = card.count
+        usual = mean * (card.amounts + 1.0) / (seen + 1)
+        centre = card.log_sum / (seen + 1)
+        spread = sqrt((card.log_squares + VARIANCE_PRIOR * means.variance) / (seen + VARIANCE_PRIOR))
+        deviation = log((amount if amount > 0.01 else 0.01) / mean) - centre
         if history is not None:
             ratio = amount / usual
             if ratio >= 0.0625:
@@ -146,12 +157,17 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
                     ratio_coarse = floor(2.0 * octave) + 3 if ratio < 16.0 else 11
                     if ratio >= 1.0:
                         spike = excess_rate(ratio, tables)
-            z = deviation / spread
-            if z >= -1.0:
-                surprise = floor((z + 1.0) / 0.5) + 1 if z < 5.0 else 13
-            amount_step = (amount if amount < 2.0 * usual else 2.0 * usual) / mean
-        limit = 2.0 * spread
-        deviation = limit if deviation > limit else -limit if deviation < -limit else deviation
+            surprised = deviation / spread
+            if surprised >= 5.0:
+                surprise = 13
+            elif surprised >= -1.0:
+                surprise = floor((surprised + 1.0) / 0.5) + 1
+            amount_step = (amount if ratio < AMOUNT_CAP else AMOUNT_CAP * usual) / mean
+        limit = DEVIATION_CAP * spread
+        if deviation > limit:
+            deviation = limit
+        elif deviation < -limit:
+            deviation = -limit
         log_step = centre + deviation
         squared = deviation * deviation
 
@@ -159,8 +175,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         fields += 4
         last_label = risk.last_label
         quiet = (at - risk.genuine_at) / _DAY
-        if quiet >= 1.0:
-            since_genuine = floor(4.0 * log2(quiet)) + 1 if quiet < 64.0 else 25
+        if quiet >= 64.0:
+            since_genuine = 25
+        elif quiet >= 1.0:
+            since_genuine = floor(4.0 * log2(quiet)) + 1
         age = floor(at / _DAY) - floor(risk.episode_from / _DAY)
         if age > 0:
             days = age if age < 60 else 60
@@ -169,8 +187,9 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         fraud_run = run.bit_length() if run < 32 else 6
         run = risk.genuine_run
         genuine_run = run.bit_length() if run < 32 else 6
-        rate_short = bisect_right(_RATES, risk.rate_short())
-        rate_long = bisect_right(_RATES, risk.rate_long())
+        if risk.frauds_long:  # without any fraud both rates lie below the first edge
+            rate_short = bisect_right(_RATES, risk.rate_short())
+            rate_long = bisect_right(_RATES, risk.rate_long())
 
     keys = _ASSEMBLERS[fields](
         amount_fine,
@@ -198,7 +217,7 @@ def excess_rate(ratio: float, tables: LookTables) -> float:
 
     An excess below :data:`LEAST_SPIKE` is none.
     """
-    rate = tables.base_rate()
+    rate = (tables.frauds + 0.5) / (tables.labels + 100.0)
     at = look(ratio, RATIO_LOOK_FROM)
-    excess = known_rate(tables.ratio_labels[at], tables.ratio_frauds[at], ratio, rate) - 2.0 * rate
+    excess = known_rate(tables.ratio_labels[at], tables.ratio_frauds[at], ratio, rate) - BLAME_LIFT * rate
     return excess if excess >= LEAST_SPIKE else 0.0

@@ -5,7 +5,6 @@ the highest offset folded in, so that a replayed record changes nothing. Sums ar
 running mean, so inflation cancels.
 """
 
-from math import log, sqrt
 from typing import Self
 
 import msgspec
@@ -20,13 +19,26 @@ MEAN_CAP = 4.0
 """An amount counts at most this many means, or a few large ones would drag the mean along (3 to 5 score
 alike)."""
 
+LEAST_MEAN = 1e-4
+"""Major units below which no mean falls, so that a stream of zero amounts never leads to a division by zero."""
+
 SPIKE_DECAY_DAYS = 7.0
 """Days in which a spike fades to 1/e; 4 and 14 score alike."""
 
 NEVER = -1e9
 """A time before every transaction, in seconds since 1970."""
 
-_VARIANCE_PRIOR = 3.0
+AMOUNT_CAP = 2.0
+"""An amount enters its card's sum as at most this many times the card's usual, so that one spike does not
+hide the next."""
+
+DEVIATION_CAP = 2.0
+"""Standard deviations a log amount may lie from its card's mean when it enters: an outlier widens the
+spread only so far."""
+
+VARIANCE_PRIOR = 3.0
+"""Transactions the currency's variance counts for in a card's own."""
+
 _VARIANCE_WARMUP = 100
 
 
@@ -53,9 +65,8 @@ class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
         seen = self.seen
         mean = self.mean
         cap = MEAN_CAP * mean
-        self.mean = mean + ((amount if amount < cap else cap) - mean) / (
-            seen + 1 if seen + 1 < window else window
-        )
+        mean += ((amount if amount < cap else cap) - mean) / (seen + 1 if seen + 1 < window else window)
+        self.mean = mean if mean > LEAST_MEAN else LEAST_MEAN
         warm = seen + _VARIANCE_WARMUP
         self.variance += (deviation_squared - self.variance) / (warm if warm < window else window)
         self.seen = seen + 1
@@ -87,18 +98,6 @@ class CardHistory(msgspec.Struct, array_like=True, gc=False):
     heat_at: float = NEVER
     log_sum: float = 0.0
     log_squares: float = 0.0
-
-    def usual_amount(self, mean: float) -> float:
-        """Return the amount to expect of this card: its mean, with one of the currency's as prior."""
-        return mean * (self.amounts + 1.0) / (self.count + 1)
-
-    def log_amounts(self, amount: float, means: CurrencyMeans) -> tuple[float, float, float]:
-        """Return log relative amount, and the mean and standard deviation to expect of it."""
-        return (
-            log((amount if amount > 0.01 else 0.01) / means.mean),
-            self.log_sum / (self.count + 1),
-            sqrt((self.log_squares + _VARIANCE_PRIOR * means.variance) / (self.count + _VARIANCE_PRIOR)),
-        )
 
     def to_row(self) -> tuple[int | float, ...]:
         """Return the fields in order, as plain numbers."""

@@ -1,13 +1,17 @@
 """The model: online logistic regression over keys that are each worth 1.
 
-The arithmetic is that of River's ``LogisticRegression(FTRLProximal)``, operation for operation; with lists for tables and one
-gradient for all keys it takes about a tenth of the time. One thing differs: River brings a weight up to date when its key is
-learned *again*, so that its predictions lag one gradient behind; here the weight is up to date at once. River with its
-weights brought up to date after each example gives the same numbers to the last bit, and a test holds it to that.
+The algorithm is that of River's ``LogisticRegression(FTRLProximal)`` without penalties. FTRL-Proximal keeps
+a sum ``z`` of gradients and a sum ``n`` of their squares for each weight, and its weight is ``w = -z alpha
+/ (β + √n)``. Each step adds ``g - (√n' - √n) w / alpha`` to ``z``; put in, ``z`` cancels and what is left
+is ``w' = w - alpha g / (β + √n')``: a third of the work, two numbers a weight instead of three, and the
+same result up to rounding, which a test holds to 1e-12.
+
+One thing differs: River works a weight out when its key is learned *again*, so that its predictions lag one
+gradient behind. Here a weight is up to date at once.
 """
 
 from collections.abc import Iterable, Sequence
-from math import exp
+from math import exp, sqrt
 from typing import Any
 
 from river import base
@@ -71,32 +75,24 @@ class KeyedFTRL(base.Classifier):
         self.keys = keys
         self.intercept = intercept_init
         self.weights = [0.0] * keys
-        self.gradients = [0.0] * keys
         self.squares = [0.0] * keys
         self._places: dict[FeatureName, int] = {}
 
     def learn_keys(self, keys: Sequence[int], fraud: bool) -> None:
         """Learn one example whose features are all worth 1. Keys must differ from one another."""
         weights = self.weights
-        gradients = self.gradients
         squares = self.squares
         beta = self.beta
-        alpha = self.alpha
         logit = 0.0
         for key in keys:
             logit += weights[key]
         gradient = log_loss_gradient(logit + self.intercept, fraud)
         self.intercept -= self.intercept_lr * gradient
-        squared = gradient**2
+        squared = gradient * gradient
+        step = self.alpha * gradient
         for key in keys:
-            square = squares[key]
-            root = square**0.5
-            square += squared
-            squares[key] = square
-            newer = square**0.5
-            total = gradients[key] + (gradient - (newer - root) / alpha * weights[key])
-            gradients[key] = total
-            weights[key] = -(((beta + newer) / alpha) ** -1) * total
+            squares[key] = square = squares[key] + squared
+            weights[key] -= step / (beta + sqrt(square))
 
     def logit_keys(self, keys: Iterable[int]) -> float:
         """Return the log odds of features that are all worth 1."""
@@ -120,37 +116,30 @@ class KeyedFTRL(base.Classifier):
         gradient = log_loss_gradient(logit + self.intercept, bool(y))
         self.intercept -= self.intercept_lr * gradient
         for place, value in zip(places, values, strict=True):
-            step = value * gradient
-            square = self.squares[place]
-            newer = square + step**2
-            total = self.gradients[place] + (
-                step - (newer**0.5 - square**0.5) / self.alpha * self.weights[place]
-            )
-            self.squares[place] = newer
-            self.gradients[place] = total
-            if total:
-                self.weights[place] = -(((self.beta + newer**0.5) / self.alpha) ** -1) * total
+            partial = value * gradient
+            self.squares[place] += partial * partial
+            self.weights[place] -= self.alpha * partial / (self.beta + sqrt(self.squares[place]))
 
     def predict_proba_one(self, x: dict[FeatureName, Any], **_kwargs: Any) -> dict[ClfTarget, float]:
         """Return the probabilities for any features, as River does. Changes nothing."""
         logit = 0.0
         for name, value in x.items():
-            place = name if self._is_key(name) else self._places.get(name)
+            place = self._known_place(name)
             if place is not None:
                 logit += self.weights[place] * value
         p = probability(logit + self.intercept)
         return {False: 1.0 - p, True: p}
 
-    def _is_key(self, name: FeatureName) -> bool:
-        return type(name) is int and 0 <= name < self.keys
+    def _known_place(self, name: FeatureName) -> int | None:
+        if type(name) is int and 0 <= name < self.keys:
+            return name
+        return self._places.get(name)
 
     def _place(self, name: FeatureName) -> int:
-        if self._is_key(name):
-            return name  # type: ignore[return-value]  # FeatureName is any hashable; _is_key says int
-        place = self._places.get(name)
+        place = self._known_place(name)
         if place is None:
             place = self._places[name] = len(self.weights)
-            for table in (self.weights, self.gradients, self.squares):
+            for table in (self.weights, self.squares):
                 table.append(0.0)
         return place
 

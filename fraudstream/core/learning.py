@@ -1,7 +1,7 @@
 """The only learner: turns training examples into weights, look tables and terminal risks.
 
-Everything here depends on the examples and their order alone, bit for bit: a learner restored from its snapshot and given
-the same examples reaches the same state.
+Everything here depends on the examples and their order alone, bit for bit: a learner restored from its
+snapshot and given the same examples reaches the same state.
 """
 
 from collections import OrderedDict
@@ -18,14 +18,15 @@ from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERM_OF, TERMS
 
 REMEMBERED_LABELS = 200_000
-"""Transactions whose label is remembered, to tell a second label from a first: about 50 MB. A label that comes again after
-so many others is learned again, unless its example says what it replaces."""
+"""Transactions whose label is remembered, to tell a second label from a first: about 50 MB. A label that
+comes again after so many others is learned again, unless its example says what it replaces."""
 
 TYPICAL_WINDOW = 500
 """Samples the typical weights look back on."""
 
 TYPICAL_EVERY = 8
-"""Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the cost."""
+"""Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the
+cost."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -73,9 +74,10 @@ class Learner:
     def learn(self, example: TrainingExample, offset: int) -> Outcome:
         """Learn one example of the training log.
 
-        Idempotent: an offset seen before, a label seen before and the same label given once more change nothing. A label
-        that contradicts the one learned for its transaction corrects it: the weights learn the example again, and the counts
-        are put right as far as :func:`~fraudstream.core.risk.correct_label` can.
+        Idempotent: an offset seen before, a label seen before and the same label given once more change
+        nothing. A label that contradicts the one learned for its transaction corrects it: the weights learn
+        the example again, and the counts are put right as far as
+        :func:`~fraudstream.core.risk.correct_label` can.
         """
         if offset <= self.training_offset:
             return Outcome.REPLAYED
@@ -109,7 +111,7 @@ class Learner:
         *,
         correction: bool = False,
     ) -> None:
-        """Learn a label, without asking whether it was learned before: for callers that deliver each label once.
+        """Learn a label for the first time, or correct it: for callers that deliver each label once.
 
         Parameters
         ----------
@@ -124,7 +126,7 @@ class Learner:
         terminal_id
             Where the transaction was made, if known.
         correction
-            Whether the opposite label was learned before.
+            Whether the opposite label was learned before; nothing else is checked.
         """
         if terminal_id is not None or look is not None:
             risk = None
@@ -150,16 +152,19 @@ class Learner:
             typical[term] += (weights[key] - typical[term]) / window
 
     def remember(self, example: TrainingExample) -> None:
-        """Note the label of an example without learning it: after a restart, so that it is not learned again."""
-        known = self._labels.pop(example.source, None)
+        """Note the label of an example without learning it: after a restart, so as not to learn it again."""
+        known = self._labels.get(example.source)
         position = example.label_position
+        if known is not None and _is_old(position, known[1]):
+            return
         others = () if known is None else tuple(p for p in known[1] if p.partition != position.partition)
         self._labels[example.source] = (example.label is LabelValue.FRAUD, (position, *others))
+        self._labels.move_to_end(example.source)
         if len(self._labels) > self._remembered_labels:
             self._labels.popitem(last=False)
 
     def take_changed(self) -> dict[str, tuple[int | float, ...]]:
-        """Return the rows of all terminal risks that changed since the last call: what goes out with a snapshot."""
+        """Return the rows of all terminal risks changed since the last call: they go out with a snapshot."""
         changed = {terminal_id: self.risks[terminal_id].to_row() for terminal_id in self._changed}
         self._changed.clear()
         return changed
@@ -177,7 +182,6 @@ class Learner:
             intercept=model.intercept,
             keys=keys,
             weights=tuple(map(model.weights.__getitem__, keys)),
-            gradients=tuple(map(model.gradients.__getitem__, keys)),
             squares=tuple(map(model.squares.__getitem__, keys)),
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
@@ -189,7 +193,8 @@ class Learner:
     ) -> Self:
         """Continue from a snapshot and the rows of all terminal risks as they were published with it.
 
-        Feed the examples up to the snapshot's offset to :meth:`remember`, as far back as repeated labels are to be told.
+        Feed the examples up to the snapshot's offset to :meth:`remember`, as far back as repeated labels
+        are to be told.
 
         Raises
         ------
@@ -199,11 +204,8 @@ class Learner:
         learner = cls(remembered_labels)
         model = learner.model
         model.intercept = snapshot.intercept
-        for key, weight, gradient, square in zip(
-            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
-        ):
+        for key, weight, square in zip(snapshot.keys, snapshot.weights, snapshot.squares, strict=True):
             model.weights[key] = weight
-            model.gradients[key] = gradient
             model.squares[key] = square
         learner.tables = LookTables.from_row(snapshot.tables.to_row())
         learner.typical = list(snapshot.typical)

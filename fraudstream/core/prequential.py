@@ -1,7 +1,7 @@
 """The whole stream in one process, one pass: score each transaction, then learn its label once that is due.
 
-It runs the stream's own code, so it measures what the stream does with a learner that needs no time. It is the base of every
-backtest.
+It runs the stream's own code, so it measures what the stream does with a learner that needs no time. It is
+the base of every backtest.
 """
 
 from collections import deque
@@ -22,14 +22,16 @@ from fraudstream.errors import InvalidInput
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _EXPLAINER_LASTS = 1000
-"""Labels learned before reasons take the newer typical weights: about what the stream learns between two snapshots."""
+"""Labels learned before reasons take the newer typical weights: about what the stream learns between two
+snapshots."""
 
 
 class LabelDelay(msgspec.Struct, frozen=True, kw_only=True):
     """When the label of a transaction is known, counted from the transaction.
 
-    ``seconds`` of the stream's time, or that many later ``transactions`` where the time of a file says nothing. With
-    ``batch_seconds`` labels come together, at each multiple of it; 0 delivers each exactly when due.
+    ``seconds`` of the stream's time, or that many later ``transactions`` where the time of a file says
+    nothing. With ``batch_seconds`` labels come together, at each multiple of it; 0 delivers each exactly
+    when due.
     """
 
     seconds: float = 7 * 86400.0
@@ -55,9 +57,9 @@ class _Pending(msgspec.Struct, gc=False):
 class OfflinePass:
     """Scores transactions in the order given, each before its label and by all labels due before it.
 
-    Time is the highest event time so far: a transaction that comes late is scored when it comes, and its label waits from
-    then. A label due at the very time of a transaction is learned before it. Transactions without ``label`` are scored and
-    never learned.
+    Time is the highest event time so far: a transaction that comes late is scored when it comes, and its
+    label waits from then. A label due at the very time of a transaction is learned before it. Transactions
+    without ``label`` are scored and never learned.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ class OfflinePass:
         self._explained = 0
 
     def score(self, transaction: Transaction, partition: int = 0) -> float:
-        """Return the score of one transaction, without reasons or decision: the fastest way through the stream's code."""
+        """Return the score of one transaction, without reasons or decision: the fastest way."""
         at = (transaction.event_time - _EPOCH).total_seconds()
         self._advance(at)
         serving = self.serving
@@ -99,12 +101,12 @@ class OfflinePass:
         return probability(logit + serving.intercept)
 
     def classify(self, transaction: Transaction, policy: Policy, partition: int = 0) -> Classification:
-        """Return the full classification, as the stream would have published it at the transaction's own time."""
+        """Return the classification that the stream would have published at the transaction's time."""
         at = (transaction.event_time - _EPOCH).total_seconds()
         self._advance(at)
         if self.learner.learned >= self._explained + _EXPLAINER_LASTS:
             self._explained = self.learner.learned
-            self.serving.explainer = Explainer(self.learner.typical)
+            self.serving.explainer = Explainer(self.serving.weights, self.learner.typical)
         position = Position(1, partition, self._count)
         made = classify(
             transaction, position, transaction.event_time, self.states[partition], self.serving, policy
@@ -130,8 +132,7 @@ class OfflinePass:
     def _advance(self, at: float) -> None:
         """Move time to the next transaction and learn every label due by then."""
         self._count += 1
-        if at > self._clock:
-            self._clock = at
+        self._clock = max(self._clock, at)
         now = self._count - 1 if self._by_count else self._clock
         if now < self._next_due:
             return
@@ -150,6 +151,7 @@ def _following(learner: Learner) -> ServingModel:
     """Return a serving model that shares the learner's tables, and so follows it without snapshots."""
     serving = ServingModel()
     serving.weights = learner.model.weights
+    serving.explainer = Explainer(serving.weights, learner.typical)
     serving.tables = learner.tables
     serving.risk = learner.risks
     return serving

@@ -20,6 +20,7 @@ from fraudstream.core.terms import (
     FAMILIES,
     FAMILY_OF,
     HOLDER,
+    KEYS,
     MEETING,
     PURCHASE,
     SPIKES,
@@ -32,8 +33,8 @@ from fraudstream.core.terms import (
 
 MOST_REASONS = 3
 
-LEAST_CONTRIBUTION = 0.05
-"""In logits: less moves the odds by under 5 % and says nothing to a person."""
+LEAST_CONTRIBUTION = 0.1
+"""In logits: less moves the odds by about a tenth and says nothing to a person."""
 
 _TEXTS = 4096
 """Texts remembered of each kind."""
@@ -54,70 +55,103 @@ def contributions(weights: Sequence[float], typical: Sequence[float], keys: Iter
     return sums
 
 
-def _full_sums() -> Callable[[Sequence[float], Sequence[int]], tuple[float, ...]]:
-    """Write :func:`contributions` out for transactions with all state terms and no crosses, without the
-    typical weights."""
+Weigh = Callable[[Sequence[float], tuple[int, ...]], tuple[float, ...]]
+
+
+def _weigher() -> Weigh:
+    """Write out the sums of a transaction with all state terms and no crosses, from the term table.
+
+    The first result adds the weights in the order of the keys, as every logit is added; the others are one
+    family each.
+    """
+    every = range(len(STATE_TERMS))
     members: dict[str, list[str]] = {}
-    for index, term in enumerate(STATE_TERMS):
-        members.setdefault(term.family, []).append(f"w[k[{index}]]")
-    sums = ", ".join(" + ".join(members[family]) for family in FAMILIES if family in members)
-    built: Callable[[Sequence[float], Sequence[int]], tuple[float, ...]]
-    built = eval(f"lambda w, k: ({sums},)", {"__builtins__": {}})  # noqa: S307  indices of the term table only
-    return built
+    for index in every:
+        members.setdefault(STATE_TERMS[index].family, []).append(f"w{index}")
+    source = [
+        "def weigh(weights, keys):",
+        f"    {', '.join(f'k{i}' for i in every)} = keys",
+        *(f"    w{i} = weights[k{i}]" for i in every),
+        f"    return {' + '.join(f'w{i}' for i in every)}, "
+        + ", ".join(" + ".join(members[family]) for family in FAMILIES if family in members),
+    ]
+    scope: dict[str, Weigh] = {}
+    exec("\n".join(source), {"__builtins__": {}}, scope)  # noqa: S102  names and numbers of the term table only
+    return scope["weigh"]
 
 
-_full = _full_sums()
-_STATE_FAMILIES = len({term.family for term in STATE_TERMS})
+_weigh_state = _weigher()
+_STATE_TERM_COUNT = len(STATE_TERMS)
 
 
 class Explainer:
-    """Finds the reasons of scores under one model's typical weights.
+    """Weighs transactions and finds the reasons of their scores, under one model.
 
     Parameters
     ----------
+    weights
+        Of every key.
     typical
         Mean weight of each term over recent examples.
     """
 
-    def __init__(self, typical: Sequence[float]) -> None:
+    def __init__(self, weights: Sequence[float], typical: Sequence[float]) -> None:
+        self._weights = weights
         self._typical = tuple(typical)
-        sums = contributions([0.0] * len(TERM_OF), self._typical, STARTS[: len(STATE_TERMS)])
-        self._full_typical = tuple(-amount for amount in sums[:_STATE_FAMILIES])
+        usual = contributions([0.0] * KEYS, self._typical, STARTS[:_STATE_TERM_COUNT])
+        self._usual = tuple(-amount for amount in usual)
 
-    def reasons(  # noqa: PLR0913, PLR0917
-        self,
-        weights: Sequence[float],
-        transaction: Transaction,
-        observation: Observation,
-        keys: tuple[int, ...],
-        history: CardHistory | None,
-        risk: EntityRisk | None,
-    ) -> tuple[Reason, ...]:
-        """Return at most three reasons, the largest contribution first, whether it speaks for fraud or
-        against.
+    def weigh(self, keys: tuple[int, ...]) -> tuple[float, list[float]]:
+        """Return the sum of the weights of some keys, and what each family adds to a typical one.
 
-        ``history`` and ``risk`` are as they were before the transaction entered them.
+        The sum is added up in the order of the keys, so it is the same to the last bit wherever it is
+        computed.
         """
-        if len(keys) == len(STATE_TERMS) and keys[-1] < STATE_KEYS:
-            sums = [got - usual for got, usual in zip(_full(weights, keys), self._full_typical, strict=True)]
-        else:
-            sums = contributions(weights, self._typical, keys)
-        ranked = [
-            (amount if amount > 0.0 else -amount, family, amount)
-            for family, amount in enumerate(sums)
-            if amount >= LEAST_CONTRIBUTION or amount <= -LEAST_CONTRIBUTION
-        ]
-        ranked.sort(reverse=True)
-        return tuple(
-            [
-                Reason(
-                    name=FAMILIES[family],
-                    text=_WORDS[family](transaction, observation, history, risk),
-                    contribution=int(amount * 1000.0) / 1000.0,
-                )
-                for _, family, amount in ranked[:MOST_REASONS]
+        if len(keys) == _STATE_TERM_COUNT and keys[-1] < STATE_KEYS:
+            total, amount, card, spikes, terminal, meeting = _weigh_state(self._weights, keys)
+            usual = self._usual
+            return total, [
+                amount - usual[0],
+                card - usual[1],
+                spikes - usual[2],
+                terminal - usual[3],
+                meeting - usual[4],
             ]
-        )
+        weights = self._weights
+        total = 0.0
+        for key in keys:
+            total += weights[key]
+        return total, contributions(weights, self._typical, keys)
+
+
+def reasons(
+    parts: Sequence[float],
+    transaction: Transaction,
+    observation: Observation,
+    history: CardHistory | None,
+    risk: EntityRisk | None,
+) -> tuple[Reason, ...]:
+    """Return at most three reasons, the largest contribution first, whether it speaks for fraud or against.
+
+    ``parts`` are the contributions of the families; ``history`` and ``risk`` as they were before the
+    transaction entered.
+    """
+    ranked = [
+        (amount if amount > 0.0 else -amount, family, amount)
+        for family, amount in enumerate(parts)
+        if amount >= LEAST_CONTRIBUTION or amount <= -LEAST_CONTRIBUTION
+    ]
+    ranked.sort(reverse=True)
+    return tuple(
+        [
+            Reason(
+                name=FAMILIES[family],
+                text=_WORDS[family](transaction, observation, history, risk),
+                contribution=int(amount * 1000.0) / 1000.0,
+            )
+            for _, family, amount in ranked[:MOST_REASONS]
+        ]
+    )
 
 
 Words = Callable[[Transaction, Observation, CardHistory | None, EntityRisk | None], str]

@@ -101,8 +101,8 @@ class LookTables(msgspec.Struct, array_like=True):
 def known_rate(labels: int, frauds: int, value: float, rate: float) -> float:
     """Return the fraud rate of a look: counted, with ten labels of a prior.
 
-    The prior rises with the cube of the value. It speaks until about ten labels of the look are in; it lifts average precision of the first week
-    from 0.15 to 0.28.
+    The prior rises with the cube of the value. It speaks until about ten labels of the look are in; it
+    lifts average precision of the first week from 0.15 to 0.28.
     """
     prior = rate * value * value * value if value > 1.0 else rate
     return (frauds + LOOK_PRIOR * (prior if prior < 0.5 else 0.5)) / (labels + LOOK_PRIOR)
@@ -218,11 +218,12 @@ def _blame(risk: EntityRisk, tables: LookTables, at: float) -> None:
 def correct_label(  # noqa: PLR0913, PLR0917
     risk: EntityRisk | None, tables: LookTables, at: float, ratio: float, relative_amount: float, fraud: bool
 ) -> None:
-    """Put right what :func:`note_label` counted when it was given the opposite label for the same transaction.
+    """Put right what :func:`note_label` counted when it was given the opposite label.
 
-    Exact: the look tables, and the fading counts if labels came in order of their transactions. Not exact, because what it
-    overwrote is not kept: the run and the newest times of the terminal are set as if this label came last; how often
-    fraud follows fraud (``followed``) stays; and whether an earlier fraud was blamed on the terminal is judged anew.
+    Exact: the look tables, and the fading counts if labels came in order of their transactions. Not exact,
+    because what it overwrote is not kept: the run and the newest times of the terminal are set as if this
+    label came last; how often fraud follows fraud (``followed``) stays; and whether an earlier fraud was
+    blamed on the terminal is judged anew.
     """
     step = 1 if fraud else -1
     at_ratio = look(ratio, RATIO_LOOK_FROM)

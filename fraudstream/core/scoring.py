@@ -12,6 +12,7 @@ from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
 from fraudstream.core.learner import probability
 from fraudstream.core.messages import Classification, Features, Position, Transaction
 from fraudstream.core.policy import Policy
+from fraudstream.core.reasons import reasons
 from fraudstream.core.risk import UNKNOWN, EntityRisk
 from fraudstream.core.serving import ServingModel
 
@@ -52,8 +53,7 @@ class PartitionState:
     def see(
         self, transaction: Transaction, serving: ServingModel
     ) -> tuple[Observation, CardHistory | None, EntityRisk | None]:
-        """Return the transaction as seen, with the history of its card and the risk of its terminal if it
-        names them.
+        """Return the transaction as seen, with history and risk of the card and terminal it names.
 
         Changes nothing but this: a card or currency never seen is given its empty history.
         """
@@ -92,8 +92,7 @@ class PartitionState:
                 self._touched_means.add(currency)
 
     def take_touched(self) -> tuple[dict[str, CardHistory], dict[str, CurrencyMeans]]:
-        """Return histories and means changed since the last call, by card and by currency: what a
-        checkpoint must keep."""
+        """Return histories and means changed since the last call: what a checkpoint must keep."""
         cards = {card_id: self.cards[card_id] for card_id in self._touched_cards}
         means = {currency: self.means[currency] for currency in self._touched_means}
         self._touched_cards = set()
@@ -137,14 +136,10 @@ def classify(  # noqa: PLR0913, PLR0917
         What the score leads to.
     """
     observation, history, risk = state.see(transaction, serving)
-    crosses = cross_keys(transaction)
-    keys = observation.keys + crosses if crosses else observation.keys
-    weights = serving.weights
-    logit = 0.0
-    for key in keys:
-        logit += weights[key]
+    keys = keys_of(transaction, observation)
+    logit, parts = serving.explainer.weigh(keys)
     score = probability(logit + serving.intercept)
-    reasons = serving.explainer.reasons(weights, transaction, observation, keys, history, risk)
+    told = reasons(parts, transaction, observation, history, risk)
     state.fold(transaction, position.offset, observation, history)
     decision, rules = policy.decide(score, transaction)
     return Classification(
@@ -159,7 +154,7 @@ def classify(  # noqa: PLR0913, PLR0917
         ),
         score=score,
         decision=decision,
-        reasons=reasons,
+        reasons=told,
         rules=rules,
         model_version=serving.version,
         scored_at=scored_at,

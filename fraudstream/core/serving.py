@@ -28,7 +28,7 @@ class ServingModel:
         self.intercept = PRIOR_LOGIT
         self.weights: list[float] = [0.0] * KEYS
         self.tables = LookTables()
-        self.explainer = Explainer((0.0,) * len(TERMS))
+        self.explainer = Explainer(self.weights, (0.0,) * len(TERMS))
         self.risk: dict[str, EntityRisk] = {}
 
     def apply_snapshot(self, snapshot: Snapshot) -> bool:
@@ -46,7 +46,7 @@ class ServingModel:
         self.intercept = snapshot.intercept
         self.weights = weights
         self.tables = snapshot.tables
-        self.explainer = Explainer(snapshot.typical)
+        self.explainer = Explainer(weights, snapshot.typical)
         return True
 
     def apply_risk(self, terminal_id: str, row: object | None) -> None:

@@ -26,7 +26,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ``version`` rises with every snapshot of a learner. ``training_offset`` is the offset of the last
     training example in it,
     -1 for none; ``learned`` counts examples. ``keys`` are the learned keys, ascending, and ``weights``,
-    ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and *n* of its paper).
+    ``squares`` what the learner holds of each.
     ``typical`` is the mean weight of each term over recent examples: what reasons are relative to.
     """
 
@@ -37,7 +37,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     intercept: float
     keys: tuple[int, ...]
     weights: tuple[float, ...]
-    gradients: tuple[float, ...]
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
@@ -52,7 +51,6 @@ class _Body(msgspec.Struct, array_like=True):
     intercept: float
     keys: bytes
     weights: bytes
-    gradients: bytes
     squares: bytes
     tables: LookTables
     typical: tuple[float, ...]
@@ -83,7 +81,6 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             intercept=snapshot.intercept,
             keys=np.array(snapshot.keys, "<u4").tobytes(),
             weights=np.array(snapshot.weights, "<f8").tobytes(),
-            gradients=np.array(snapshot.gradients, "<f8").tobytes(),
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables,
             typical=snapshot.typical,
@@ -129,7 +126,7 @@ def _checked(body: _Body) -> Snapshot:
         raise InvalidSnapshot(fault)
     try:
         keys = np.frombuffer(body.keys, "<u4")
-        tables = [np.frombuffer(packed, "<f8") for packed in (body.weights, body.gradients, body.squares)]
+        tables = [np.frombuffer(packed, "<f8") for packed in (body.weights, body.squares)]
     except ValueError as error:
         fault = f"the model snapshot {body.version} is cut: {error}"
         raise InvalidSnapshot(fault) from error
@@ -143,10 +140,10 @@ def _checked(body: _Body) -> Snapshot:
     if not all(map(math.isfinite, numbers)) or not all(bool(np.all(np.isfinite(table))) for table in tables):
         fault = f"the model snapshot {body.version} has weights that are not finite"
         raise InvalidSnapshot(fault)
-    if bool(np.any(tables[2] < 0.0)) or not _possible(body.tables):
+    if bool(np.any(tables[1] < 0.0)) or not _possible(body.tables):
         fault = f"the model snapshot {body.version} has counts no learner can have reached"
         raise InvalidSnapshot(fault)
-    weights, gradients, squares = (tuple(table.tolist()) for table in tables)
+    weights, squares = (tuple(table.tolist()) for table in tables)
     return Snapshot(
         version=body.version,
         training_offset=body.training_offset,
@@ -155,7 +152,6 @@ def _checked(body: _Body) -> Snapshot:
         intercept=body.intercept,
         keys=tuple(keys.tolist()),
         weights=weights,
-        gradients=gradients,
         squares=squares,
         tables=body.tables,
         typical=body.typical,

@@ -161,9 +161,9 @@ Assembler = Callable[..., tuple[int, ...]]
 def assembler(fields: Needs) -> Assembler:
     """Build the function that turns bins, in the order of :data:`BINS`, into keys.
 
-    It gives the keys of all state terms that such fields are enough for. Generated from the table above, as dataclasses generate their methods: written out it takes a third of
-    the time of a loop over the terms. With neither card nor terminal no term remains: an amount alone is
-    left to the crosses.
+    It gives the keys of all state terms that such fields are enough for. Generated from the table above, as
+    dataclasses generate their methods: written out it takes a third of the time of a loop over the terms.
+    With neither card nor terminal no term remains: an amount alone is left to the crosses.
     """
     keys = []
     for term, start in zip(STATE_TERMS, STARTS, strict=False):
