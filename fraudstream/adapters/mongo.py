@@ -157,7 +157,7 @@ class MongoArchive:
         """Return the highest source offset stored for each partition of that epoch."""
         with _failures():
             found = await self._database["archive_offsets"].find({"epoch": epoch}).to_list(None)
-        return {entry["partition"]: entry["offset"] for entry in found}
+        return {int(entry["partition"]): int(entry["offset"]) for entry in found}
 
     def _connect(self) -> "AsyncIOMotorClient[Document]":
         try:

@@ -21,7 +21,9 @@ OUR_OWN = ("_id", "transaction_id", "card_id", "label", "sub_millisecond")
 """Fields of the document that are not fields of the classification."""
 
 _decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(
+    enc_hook=int
+).encode  # the driver's own integers, for numbers of more than 32 bits
 
 
 def to_document(classification: bytes) -> Document:
@@ -76,14 +78,14 @@ def from_document(document: Document) -> Archived:
     if attributes := transaction.get("attributes"):
         transaction["attributes"] = {attribute["name"]: attribute["value"] for attribute in attributes}
     return Archived(
-        source=Position(source["epoch"], source["partition"], source["offset"]),
+        source=Position(int(source["epoch"]), int(source["partition"]), int(source["offset"])),
         classification=_encode(document),
         label=None
         if state is None
         else LabelState(
             label=LabelValue(state["label"]),
             label_source=LabelSource(state["source"]),
-            position=LabelPosition(state["position"]["partition"], state["position"]["offset"]),
+            position=LabelPosition(int(state["position"]["partition"]), int(state["position"]["offset"])),
         ),
     )
 
