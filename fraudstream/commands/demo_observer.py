@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from fraudstream.commands.demo_state import DemoState, Seen
 from fraudstream.connections import kafka_reading_options
+from fraudstream.core.dead_letters import DeadLetter
 from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.delivery.records import is_claim
 from fraudstream.settings import Settings
@@ -39,6 +40,7 @@ class TopicsObserver:
 
     def __init__(self, settings: Settings, topics: Topics, state: DemoState) -> None:
         self._state = state
+        self._transactions = topics.transactions.name
         self._notes: dict[str, Callable[[ConsumerRecord[bytes, bytes]], None]] = {
             topics.classifications.name: self._classification,
             topics.alerts.name: lambda record: state.alert(),
@@ -78,7 +80,7 @@ class TopicsObserver:
         self._state.classification(_decode(record.value or b""))
 
     def _dead_letter(self, record: ConsumerRecord[bytes, bytes]) -> None:
-        self._state.dead_lettered += 1
+        self._state.dead_letter(DeadLetter.from_headers(record.headers), self._transactions)
 
     def _example(self, record: ConsumerRecord[bytes, bytes]) -> None:
         self._state.labelled += 1

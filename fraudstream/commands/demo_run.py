@@ -89,7 +89,6 @@ async def run_demo(
             "FRAUDSTREAM_DATA_DIR": str(folder),
             # Shorter than in production: five minutes of event time pass here in a sixth of a second.
             "FRAUDSTREAM_FLUSH_INTERVAL_SECONDS": "1",
-            "FRAUDSTREAM_SNAPSHOT_INTERVAL_SECONDS": "0.5",
             "FRAUDSTREAM_KAFKA_CHECK_CRCS": "false",
             "FRAUDSTREAM_LOG_LEVEL": "warning",
             "FRAUDSTREAM_LOG_FORMAT": "text",

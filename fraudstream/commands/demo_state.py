@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from fraudstream.core.dead_letters import DeadLetter
 from fraudstream.core.evaluation import average_precision
 from fraudstream.core.messages import Decision, LabelValue
 
@@ -93,6 +94,8 @@ class DemoState:
     classified: int = 0
     alerts: int = 0
     dead_lettered: int = 0
+    labels_dead_lettered: int = 0
+    newest_dead_letter: str = ""
     labelled: int = 0
     learned: int = 0
     model_version: int = 0
@@ -112,6 +115,7 @@ class DemoState:
     frauds: list[bool] = field(default_factory=list)
     flagged: list[bool] = field(default_factory=list)
     trend: deque[float] = field(default_factory=lambda: deque(maxlen=TREND_POINTS))
+    _letters: set[tuple[str, int, int]] = field(default_factory=set)
     _sent_at: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_TICKS))
 
     @property
@@ -148,6 +152,21 @@ class DemoState:
                 value = self.latest_quality().average_precision
                 if value is not None:
                     self.trend.append(value)
+
+    def dead_letter(self, letter: DeadLetter, transactions: str) -> None:
+        """Note one dead letter, each message once: a letter may be written twice.
+
+        ``transactions`` names the topic whose messages count in the balance; the others are labels.
+        """
+        identity = letter.topic, letter.partition, letter.offset
+        if identity in self._letters:
+            return
+        self._letters.add(identity)
+        self.newest_dead_letter = letter.reason
+        if letter.topic == transactions:
+            self.dead_lettered += 1
+        else:
+            self.labels_dead_lettered += 1
 
     def alert(self) -> None:
         """Note one record of the alerts topic."""
@@ -191,6 +210,7 @@ class DemoState:
             "archived": self.archived,
             "counted": self.counted,
             "dead_lettered": self.dead_lettered,
+            "labels_dead_lettered": self.labels_dead_lettered,
             "alerts": self.alerts,
             "labels_sent": self.labels_sent,
             "labelled": self.labelled,

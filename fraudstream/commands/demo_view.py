@@ -105,7 +105,10 @@ def page(state: DemoState, stage: str) -> RenderableType:
         f"   {state.elapsed:.0f} s   event time {clock} (a second is {DEMO_SPEEDUP // 60} minutes)\n",
         (stage, "dim"),
     )
-    return Group(head, _flow_table(state), _model_table(state), _alert_table(state))
+    letter = Text(
+        f"newest dead letter: {state.newest_dead_letter or 'none'}", overflow="ellipsis", no_wrap=True
+    )
+    return Group(head, _flow_table(state), letter, _model_table(state), _alert_table(state))
 
 
 def _grid(*columns: tuple[str, str]) -> Table:
@@ -189,9 +192,9 @@ class PlainLines:
         quality = state.latest_quality()
         self._write(
             f"{state.elapsed:5.0f} s  sent {state.sent:,} ({state.rate:,.0f} a second)  "
-            f"classified {state.classified:,}  archived {state.archived:,}  "
-            f"counted {state.counted:,} in {state.windows:,} windows  dead letters {state.dead_lettered:,}  "
-            f"alerts {state.alerts:,}  learned {state.learned:,}  model {model_text(state)}  "
+            f"classified {state.classified:,}  archived {state.archived:,}  counted {state.counted:,}  "
+            f"dead letters {state.dead_lettered:,}  alerts {state.alerts:,}\n"
+            f"         model {model_text(state)}, {state.learned:,} labels learned, "
             f"average precision {share_text(quality.average_precision)}"
         )
         fresh = list(state.newest)[-ALERT_LINES_EVERY_TIME:]

@@ -13,8 +13,11 @@ from fraudstream.simulation.messages import Spoiler, label_message, transaction_
 from fraudstream.simulation.pace import Pace
 from fraudstream.topics import Topics
 
-TICK_SECONDS = 0.02
-"""How often what is due is sent: shorter than a person sees, long enough to send a few at once."""
+TICK_SECONDS = 0.25
+"""How often what is due is sent: a person hardly sees it, and records travel together.
+
+The embedded cluster hands out one batch of a partition at a time: single records would lag behind the world.
+"""
 
 
 class WorldSender:

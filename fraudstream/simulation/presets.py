@@ -82,9 +82,9 @@ def demo_world(seed: int = 1, rate: float = 300.0) -> WorldConfig:
         frauds=(
             pattern(FraudKind.TERMINAL_COMPROMISE, 15, 6 * HOUR, share=0.85),
             pattern(FraudKind.CARD_LEAK, 20, 3 * HOUR, payments=6, multiplier=5),
-            pattern(FraudKind.LARGE_AMOUNT, 20, MINUTE, multiplier=60),
+            pattern(FraudKind.LARGE_AMOUNT, 60, MINUTE, multiplier=60),
             pattern(FraudKind.CARD_TESTING, 4, 20 * MINUTE, payments=20, multiplier=0.04),
-            pattern(FraudKind.FOREIGN_SPREE, 8, 2 * HOUR, payments=5, multiplier=3),
+            pattern(FraudKind.FOREIGN_SPREE, 16, 2 * HOUR, payments=5, multiplier=3),
         ),
     )
 
