@@ -85,8 +85,10 @@ bench: services ## Measure throughput and latency on real services
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: schemas
-schemas: $(VENV)/.tools ## Write the reference pages and JSON schemas in docs/ from the code
-	@$(BIN)/fraudstream reference $(ARGS)
+schemas: $(VENV)/.tools ## Write what is made from the code: reference pages, JSON schemas, .env.example
+	@for page in settings metrics topics cli; do $(BIN)/fraudstream reference $$page --into docs/$$page.md; done
+	@$(BIN)/python -m fraudstream.core.schemas docs
+	@$(BIN)/python -m tests.repository.example_environment > .env.example
 
 .PHONY: lock
 lock: ## Resolve the newest allowed packages into requirements.lock

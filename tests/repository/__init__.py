@@ -1,0 +1,1 @@
+"""Code, manifests and documents agree."""
