@@ -89,8 +89,13 @@ def is_suspect(value: bytes) -> bool:
     if _CODE_HINT(folded) is not None or (0x5C in value and _ESCAPED_ASCII(value) is not None):
         return True
     at = folded.find(_LONG_RUN)
+    if at < 0:
+        return False
+    if b"\\u" in value:
+        # In the raw text the digits that end an escape run into those of a number: only decoding tells.
+        return True
     # Dropping bytes only moves text forward, so in the value itself the run begins at or after ``at``.
-    return at >= 0 and any(
+    return any(
         passes_luhn(run[0].translate(None, b" -")) and not is_bare_time(value, run.start(), run[0])
         for run in _RUN_IN_BYTES.finditer(value, at)
     )

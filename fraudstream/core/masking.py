@@ -11,7 +11,7 @@ _LOOSE_CODE: Final = re.compile(
     r"(?P<name>(?:cvv|cvc|cvn|cvd|csc|cav)[0-9]?\s*[=:]\s*[\"']?)(?P<value>[0-9]{3,4})(?![0-9])",
     re.IGNORECASE,
 )
-_ESCAPE: Final = re.compile(r"\\(?:u00(?P<code>[2-7][0-9a-fA-F])|.)", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(?:u00(?P<code>[2-7][0-9a-fA-F])|u[0-9a-fA-F]{4}|.)", re.DOTALL)
 
 
 @overload
@@ -55,10 +55,13 @@ def _unescaped(escape: re.Match[str]) -> str:
 def _mask_plain(text: str) -> str:
     text = _LOOSE_CODE.sub(lambda found: found["name"] + "*" * len(found["value"]), text)
     text = _mask_codes(text)
+    # The digits that end an escape run into those of a number: look once more with escapes blanked out.
+    blanked = _ESCAPE.sub(lambda escape: "\0" * len(escape[0]), text)
+    numbers = {number.span(): number[0] for seen in (text, blanked) for number in card_numbers(seen)}
     masked = _Edits(text)
-    for number in card_numbers(text):
-        if not is_bare_time(text.encode("latin-1", "replace"), number.start(), number[0].encode()):
-            masked.replace(*number.span(), hide_digits(number[0]))
+    for (start, end), number in sorted(numbers.items()):
+        if not is_bare_time(text.encode("latin-1", "replace"), start, number.encode()):
+            masked.replace(start, end, hide_digits(number))
     return masked.text()
 
 
