@@ -30,7 +30,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def demo_world(seed: int = 1, rate: float = 300.0) -> WorldConfig:
-    """Return a world for watching, with every kind of fraud from its first hour and about 2.5 % of it.
+    """Return a world for watching, with every kind of fraud from its first hour and about 3 % of it.
 
     Parameters
     ----------
