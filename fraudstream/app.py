@@ -139,10 +139,10 @@ class AgentApp(faust.App):
     async def _run(self, companion: "AgentApp") -> None:
         await self.add_runtime_dependency(companion)
 
-    async def on_stop(self) -> None:
-        """Close what the agent wrote with."""
+    async def on_shutdown(self) -> None:
+        """Close what the agent wrote with, once the consumer has seen every slice in work through."""
+        await super().on_shutdown()
         await self.producers.stop()
-        await super().on_stop()
 
     def on_rebalance_start(self) -> None:
         """Tell health that partitions are moving."""
@@ -218,14 +218,12 @@ def run_worker(role: Role, settings: Settings) -> int:
     """Run the agents of a role in this process until it is told to stop; return the exit status."""
     import uvloop  # noqa: PLC0415 - only a worker needs it
 
-    from fraudstream.logs import configure_logs  # noqa: PLC0415 - importing this module configures nothing
-
-    configure_logs(settings, role=role.value)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, role)
     app.conf.web_enabled = False
     worker = app.Worker(loop=loop, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None  # it writes control characters to the log of whoever supervises us
     worker.execute_from_commandline()
     return 0
 

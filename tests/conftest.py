@@ -7,6 +7,7 @@ and fails it where ``CI`` is set, since there a skip would look like a pass.
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -17,6 +18,7 @@ from pymongo import MongoClient
 from tests.services import KafkaServer, MariaDbServer, MongoServer, Server, ServiceMissing
 from tests.services.mariadb import connect
 from tests.services.resolve import KINDS, resolve
+from tests.stack import Stack
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 
@@ -161,3 +163,23 @@ def _own(make: Callable[..., AnyServer]) -> Iterator[Callable[..., AnyServer]]:
 
 def _with_database(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+@pytest.fixture
+def stack(  # noqa: PLR0917
+    tmp_path: Path, kafka_url: str, mongo_url: str, mariadb_url: str, topic_prefix: str
+) -> Iterator[Callable[..., Stack]]:
+    """Make an installation on the shared services, with its topics: ``stack(FLUSH_INTERVAL_SECONDS=1)``."""
+    made: list[Stack] = []
+
+    def make(**settings: object) -> Stack:
+        installation = Stack(tmp_path, kafka_url, mongo_url, mariadb_url, topic_prefix, **settings)
+        made.append(installation)
+        installation.create_topics()
+        return installation
+
+    try:
+        yield make
+    finally:
+        for installation in made:
+            installation.close()
