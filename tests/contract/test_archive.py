@@ -254,7 +254,7 @@ async def test_calls_on_an_archive_that_is_not_open_are_our_own_mistake(archive_
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     moments,
     moments,

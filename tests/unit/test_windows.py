@@ -168,6 +168,7 @@ def test_whoever_claims_to_come_from_the_future_makes_nobody_late() -> None:
     assert counts.late_records == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3600), st.integers(-400, 90_000)), min_size=1, max_size=60),
 )
@@ -259,6 +260,20 @@ def test_a_window_is_kept_until_its_last_flush_is_acknowledged() -> None:
     counts.acknowledge(counts.unflushed())
     counts.take_changes()
     assert counts.open_windows == 1
+
+
+def test_an_acknowledgement_that_comes_after_a_window_was_let_go_changes_nothing() -> None:
+    counts = WindowCounts(0, grace_seconds=0)
+    counts.fold(classification(0, NOON), LATER_MS)
+    counts.fold(classification(1, NOON + 300), LATER_MS)
+    counts.take_changes()
+    twice = counts.unflushed()
+    counts.acknowledge(twice)
+    counts.take_changes()
+    before = counts.view()
+    counts.acknowledge(twice)
+    assert counts.view() == before
+    assert counts.unflushed() == []
 
 
 def test_a_flush_is_due_once_for_each_window_that_closes() -> None:
@@ -466,6 +481,7 @@ def test_windows_are_exact_whatever_is_killed_replayed_or_flushed_when(
     assert counts.late_records == late
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(NOON, NOON + 899), max_size=40), st.randoms(use_true_random=False))
 def test_counts_are_the_same_in_any_order_of_arrival_within_the_grace_period(
     seconds: list[int], random: object
