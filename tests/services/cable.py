@@ -1,6 +1,8 @@
 """A TCP cable between a client and a server that a test can pull, stall and plug in again."""
 
 import asyncio
+import socket
+import struct
 from types import TracebackType
 from typing import Self
 
@@ -40,6 +42,9 @@ class Cable:
             self._listener.close()
             self._listener = None
         for writer in tuple(self._writers):
+            # Without lingering, closing sends a reset; otherwise it would be an orderly end.
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         for task in tuple(self._tasks):
             task.cancel()
