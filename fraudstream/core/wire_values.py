@@ -125,7 +125,9 @@ def major_units(value: Any, currency: str, is_rounded: bool, path: str) -> int:
     else:
         fault = f"expected a number, got {shown(value)}"
         raise InvalidMessage(fault, path)
-    if not is_rounded and not -_CENT_TOLERANCE < fraction < _CENT_TOLERANCE:
+    # A double of that size is off by up to one part in 2**53, and so is its product.
+    tolerance = _CENT_TOLERANCE + minor / 2**51
+    if not is_rounded and not -tolerance < fraction < tolerance:
         fault = f"{currency} has fewer decimals than {shown(value)}"
         raise InvalidMessage(fault, path)
     return _bounded(minor, path)

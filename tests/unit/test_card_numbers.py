@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudstream.core.card_numbers import (
@@ -48,11 +48,13 @@ def refused(message: object) -> InvalidMessage | None:
     return None
 
 
+@settings(deadline=None)
 @given(st.text("0123456789", min_size=1, max_size=30))
 def test_luhn_agrees_with_the_sum_done_by_hand(digits: str) -> None:
     assert passes_luhn(digits.encode()) == luhn_by_the_book(digits)
 
 
+@settings(deadline=None)
 @given(
     card_numbers(),
     st.sampled_from(["", " ", "-", " - "]),
@@ -65,6 +67,7 @@ def test_a_card_number_is_found_in_any_text_and_grouping(number: str, separator:
     assert number not in str(error)
 
 
+@settings(deadline=None)
 @given(card_numbers(least=14))
 def test_a_card_number_is_found_as_a_bare_json_number(number: str) -> None:
     if not number.startswith("0"):
@@ -173,12 +176,14 @@ def test_masking_hides_numbers_and_values(given_: bytes, masked: bytes) -> None:
     assert mask_card_numbers(given_) == masked
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_masking_never_fails_and_is_done_once(value: bytes) -> None:
     once = mask_card_numbers(value)
     assert mask_card_numbers(once) == once
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_masking_leaves_no_card_number(value: bytes) -> None:
     assert not contains_card_number(mask_card_numbers(value + b" " + VISA.encode()))
@@ -191,6 +196,7 @@ def test_what_holds_no_card_data_comes_back_byte_for_byte(value: bytes) -> None:
     assert mask_card_numbers(value) == value
 
 
+@settings(deadline=None)
 @given(card_numbers(least=14), st.sampled_from([json.dumps, lambda it: json.dumps(it, indent=1)]))
 def test_what_is_refused_is_let_through_once_it_is_masked(
     number: str, write: Callable[[object], str]
