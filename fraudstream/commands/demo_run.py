@@ -131,14 +131,15 @@ async def _flow(  # noqa: PLR0913, PLR0917
         def note(event: SimulatedTransaction) -> None:
             state.truth[event.transaction.transaction_id] = event.truth
 
-        def may_send() -> bool:
+        def count() -> None:
             state.sent, state.broken, state.labels_sent = sending.sent, sending.broken, sending.labels
             state.world_clock = pace.clock
+
+        def may_send() -> bool:
             return sending.sent - state.archived - state.dead_lettered < UNDER_WAY_MAX
 
-        view.stage("sending transactions and labels; the first decisions follow when the workers are ready …")
-        await sending.run(stop, options.seconds, may_send, note)
-        may_send()
+        view.stage("sending transactions and labels; decisions follow when the workers are ready …")
+        await sending.run(stop, options.seconds, may_send, note, count)
     finally:
         await sender.close()
     view.stage("sending has stopped; waiting until everything under way is stored and counted …")
@@ -180,7 +181,11 @@ async def _cluster(partitions: dict[str, int]) -> AsyncIterator[str]:
 
 
 async def _refresh(view: View, state: DemoState) -> None:
+    told = False
     while True:
+        if state.first_decision_seconds is not None and not told:
+            told = True
+            view.stage(f"first decisions after {state.first_decision_seconds:.1f} s; Ctrl-C ends")
         state.tick()
         view.refresh(state)
         await asyncio.sleep(REFRESH_SECONDS)

@@ -102,6 +102,7 @@ class DemoState:
     model_seen_at: float | None = None
     degraded: int = 0
     decisions: Counter[Decision] = field(default_factory=Counter)
+    first_decision_seconds: float | None = None
     first_alert_seconds: float | None = None
     newest: deque[ShownAlert] = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
 
@@ -138,6 +139,8 @@ class DemoState:
     def classification(self, seen: Seen) -> None:
         """Note one classification, and judge it by the truth unless only the prior scored it."""
         self.classified += 1
+        if self.first_decision_seconds is None:
+            self.first_decision_seconds = self.elapsed
         self.decisions[seen.decision] += 1
         truth = self.truth.pop(seen.transaction.transaction_id, None)
         if seen.decision is not Decision.APPROVE:
@@ -221,6 +224,7 @@ class DemoState:
             "average_precision_latest": self.latest_quality().average_precision,
             "alert_precision": overall.precision,
             "alert_recall": overall.recall,
+            "seconds_to_first_decision": self.first_decision_seconds,
             "seconds_to_first_alert": self.first_alert_seconds,
             "seconds": self.elapsed,
         }

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -112,7 +113,7 @@ def page(state: DemoState, stage: str) -> RenderableType:
 
 
 def _grid(*columns: tuple[str, str]) -> Table:
-    table = Table(expand=True, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for name, _ in columns:
         table.add_column(name, justify="right")
     table.add_row(*(value for _, value in columns))
@@ -146,7 +147,9 @@ def _model_table(state: DemoState) -> Table:
 
 
 def _alert_table(state: DemoState) -> Table:
-    table = Table(title="newest alerts", title_justify="left", expand=True, pad_edge=False)
+    table = Table(
+        title="newest alerts", title_justify="left", box=box.SIMPLE_HEAD, expand=True, pad_edge=False
+    )
     for name in ("event time", "amount", "score", "decision", "truth"):
         table.add_column(name, no_wrap=True, justify="right" if name in {"amount", "score"} else "left")
     table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")

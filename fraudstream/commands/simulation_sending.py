@@ -21,7 +21,7 @@ The embedded cluster hands out one batch of a partition at a time: single record
 
 
 class WorldSender:
-    """Sends what is due, and some broken messages among it. Counts what it has handed to the brokers.
+    """Sends what is due, and some broken messages among it. Counts what it hands to the brokers.
 
     Parameters
     ----------
@@ -53,11 +53,13 @@ class WorldSender:
         seconds: float | None = None,
         may_send: Callable[[], bool] = lambda: True,
         about_to_send: Callable[[SimulatedTransaction], None] = lambda event: None,
+        counted: Callable[[], None] = lambda: None,
     ) -> None:
         """Send until told to stop, the events end, or the seconds are over; then wait for the brokers.
 
         While ``may_send`` says no, the world's clock stands still. ``about_to_send`` is called with each
-        sound transaction before it leaves.
+        sound transaction before it leaves, ``counted`` when the counts have changed, before what they count
+        leaves.
 
         Raises
         ------
@@ -70,12 +72,17 @@ class WorldSender:
             if seconds is not None and now - began >= seconds:
                 break
             if may_send():
-                await self._send_due(now - last, about_to_send)
+                await self._send_due(now - last, about_to_send, counted)
             last = now
             await asyncio.sleep(TICK_SECONDS)
         await self._sender.flush()
 
-    async def _send_due(self, passed: float, about_to_send: Callable[[SimulatedTransaction], None]) -> None:
+    async def _send_due(
+        self,
+        passed: float,
+        about_to_send: Callable[[SimulatedTransaction], None],
+        counted: Callable[[], None],
+    ) -> None:
         transactions, labels, broken = [], [], 0
         for event in self.pace.advance(passed):
             if isinstance(event, SimulatedLabel):
@@ -89,10 +96,11 @@ class WorldSender:
                 key, value = self._spoiler.spoil(event)
                 transactions.append(Row(value, key))
                 broken += 1
+        self.transactions += len(transactions) - broken
+        self.broken += broken
+        self.labels += len(labels)
+        counted()
         if transactions:
             await self._sender.send(self._transactions, transactions)
         if labels:
             await self._sender.send(self._labels, labels)
-        self.transactions += len(transactions) - broken
-        self.broken += broken
-        self.labels += len(labels)
