@@ -30,8 +30,8 @@ class AlertPeople:
     async def take_over(self, partitions: Sequence[int]) -> None:
         """Nothing to prepare."""
 
-    async def ready(self, part: RecordSlice) -> None:
-        """Go on at once."""
+    def waits_for(self, part: RecordSlice) -> None:
+        """Judge every slice at once."""
 
     def judge(self, part: RecordSlice) -> Work:
         """Select the alerts of a slice."""

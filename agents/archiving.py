@@ -23,8 +23,8 @@ class ArchiveClassifications:
         """Have the epoch of the archive compared before the next write to it."""
         self._unchecked = partitions
 
-    async def ready(self, part: RecordSlice) -> None:
-        """Go on at once."""
+    def waits_for(self, part: RecordSlice) -> None:
+        """Judge every slice at once."""
 
     def judge(self, part: RecordSlice) -> Work:
         """Store the whole slice; positions already there stay as they are."""

@@ -34,8 +34,8 @@ class CountWindows:
         """Have the epoch of the store compared before the next write to it."""
         self._unchecked = partitions
 
-    async def ready(self, part: RecordSlice) -> None:
-        """Go on at once."""
+    def waits_for(self, part: RecordSlice) -> None:
+        """Judge every slice at once."""
 
     def judge(self, part: RecordSlice) -> Work:
         """Count a slice; what was counted before changes nothing."""

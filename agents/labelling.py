@@ -51,8 +51,8 @@ class LabelTransactions:
         """Look at every waiting label again."""
         self._sweeping.clear()
 
-    async def ready(self, part: RecordSlice) -> None:
-        """Go on at once."""
+    def waits_for(self, part: RecordSlice) -> None:
+        """Judge every slice at once."""
 
     def judge(self, part: RecordSlice) -> Work:
         """Decode a slice of labels; what they mean is looked up before anything is published."""

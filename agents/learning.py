@@ -76,8 +76,8 @@ class LearnExamples:
         await broadcast.stop()
         return rows
 
-    async def ready(self, part: RecordSlice) -> None:
-        """Go on at once."""
+    def waits_for(self, part: RecordSlice) -> None:
+        """Judge every slice at once."""
 
     def judge(self, part: RecordSlice) -> Work:
         """Learn a slice; it is done when a model that has learned it is published."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -52,13 +52,15 @@ class ScoreTransactions:
         """Wait until the newest model has been read."""
         await self._model.broadcast.wait_until_caught_up()
 
-    async def ready(self, part: RecordSlice) -> None:
+    def waits_for(self, part: RecordSlice) -> Awaitable[None] | None:
         """Wait for the model that a producer asked for, if one did."""
+        needed = -1
         for record in part.records:
             if record.headers:
                 for name, value in record.headers:
-                    if name == MODEL_AFTER_HEADER:
-                        await self._model.wait_until_learned(int(value))
+                    if name == MODEL_AFTER_HEADER and value.isdigit():
+                        needed = max(needed, int(value))
+        return self._model.wait_until_learned(needed) if needed > self._model.serving.training_offset else None
 
     def judge(self, part: RecordSlice) -> Work:
         """Classify each transaction; what is none becomes a dead letter, and its neighbours are scored."""

@@ -127,11 +127,16 @@ class Lane:
         handler = self._handler
         assert handler is not None, "attach() comes first"  # noqa: S101 - a fault of ours, not of a message
         try:
-            await handler.ready(part)
+            waiting = handler.waits_for(part)
+            if waiting is not None:
+                await self._unless_letting_go(waiting)
             if event.message.generation_id != self.app.consumer_generation_id:
                 event.ack()  # not processed: the next owner reads it again
                 return
             work = handler.judge(part)
+        except _LetGo:
+            event.ack()
+            return
         except asyncio.CancelledError:
             raise
         except OperatorError as exc:
@@ -139,6 +144,18 @@ class Lane:
         except BaseException:  # noqa: BLE001 - whatever it was, this slice must not be marked
             stop_process(f"{self.name} could not judge {part!r}")
         self.put(part.partition, work, event=event, last_offset=part.offset)
+
+    async def _unless_letting_go(self, waiting: Awaitable[None]) -> None:
+        """Wait, but never so long that a rebalance waits too."""
+        both = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._letting_go.wait())]
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
+        if both[0] not in done:
+            raise _LetGo
+        await both[0]
 
     def put(self, partition: int, work: Work, *, event: EventT[Any] | None = None, last_offset: int = -1) -> None:
         """Queue work for a partition behind what is already there; a timer's work has no event."""

@@ -45,8 +45,8 @@ class SliceHandler(Protocol):
     async def take_over(self, partitions: Sequence[int]) -> None:
         """Prepare for partitions that are newly ours, before their state is recovered."""
 
-    async def ready(self, part: RecordSlice) -> None:
-        """Return when the slice may be judged."""
+    def waits_for(self, part: RecordSlice) -> Awaitable[None] | None:
+        """Return what a slice must wait for before it may be judged; None for nothing."""
 
     def judge(self, part: RecordSlice) -> Work:
         """Say what follows from a slice. Called once for each delivery, in order within a partition; no I/O."""

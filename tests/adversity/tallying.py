@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -81,9 +81,8 @@ class TallyAmounts:
     async def take_over(self, partitions: Sequence[int]) -> None:
         pass
 
-    async def ready(self, part: RecordSlice) -> None:
-        if self._delay:
-            await asyncio.sleep(self._delay * len(part))
+    def waits_for(self, part: RecordSlice) -> Awaitable[None] | None:
+        return asyncio.sleep(self._delay * len(part)) if self._delay else None
 
     def judge(self, part: RecordSlice) -> Work:
         tallies = self._table.of(part.partition).tallies
