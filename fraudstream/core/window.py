@@ -83,12 +83,20 @@ class Window:
             for seen, fraud, value in zip(self.all, self.fraud, values, strict=True):
                 admitted = _admit(value, seen, values_per_dimension)
                 fraud[admitted] = fraud.get(admitted, 0) + 1
-        if transaction.amount_minor is not None:
+        amount_minor = transaction.amount_minor
+        if amount_minor is not None:
             currency = _admit(transaction.currency or UNKNOWN, self.all_amounts, values_per_dimension)
-            amount_minor = 0 if currency == OTHER else transaction.amount_minor
-            _add_amount(self.all_amounts, currency, amount_minor)
+            if currency == OTHER:
+                amount_minor = 0
+            total = self.all_amounts.get(currency)
+            if total is None:
+                total = self.all_amounts[currency] = [0, 0]
+            total[0] += 1
+            total[1] += amount_minor
             if flagged:
-                _add_amount(self.fraud_amounts, currency, amount_minor)
+                total = self.fraud_amounts.setdefault(currency, [0, 0])
+                total[0] += 1
+                total[1] += amount_minor
 
     def cells(self) -> dict[tuple[str, str, str], int]:
         """Return the count of each (population, dimension, value)."""
@@ -134,15 +142,6 @@ def _admit(value: str, seen: dict[str, int] | dict[str, list[int]], room: int) -
     if value in seen or (len(value) <= MAX_VALUE_CHARS and len(seen) < room):
         return value
     return OTHER
-
-
-def _add_amount(amounts: dict[str, list[int]], currency: str, amount_minor: int) -> None:
-    total = amounts.get(currency)
-    if total is None:
-        amounts[currency] = [1, amount_minor]
-    else:
-        total[0] += 1
-        total[1] += amount_minor
 
 
 def _bounded(amounts: dict[str, list[int]]) -> dict[str, tuple[int, int]]:

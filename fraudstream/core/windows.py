@@ -15,6 +15,7 @@ and every input to it is in the log, so a restart changes nothing about which re
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -40,6 +41,8 @@ as many.
 """
 
 _BEFORE_ALL = -(2**62)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 
 class WindowCells(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +50,7 @@ class WindowCells(msgspec.Struct, frozen=True, kw_only=True):
 
     ``window_start`` is in seconds since 1970-01-01 UTC. ``cells``: (population, dimension, value) to count,
     population being ``all`` or ``fraud``. ``amounts``: (population, currency) to (number of amounts, their
-    sum in minor units); the currency ``other`` sums nothing, since amounts of different currencies are
-    never added.
+    sum in minor units); currency ``other`` sums nothing: amounts of different currencies are never added.
     """
 
     epoch: int
@@ -151,7 +153,7 @@ class WindowCounts:
         self._applied = offset
         self._row_is_dirty = True
 
-        second = int(classification.event_time.timestamp() // 1)
+        second = (classification.event_time - _EPOCH) // _SECOND
         start = second - second % self.size_seconds
         if second > self._watermark:
             if second <= timestamp_ms // 1000 + self.grace_seconds:
