@@ -35,6 +35,9 @@ _GROUPS: Final = (
 _RUN: Final = rf"(?<![0-9])(?:[0-9]{{13,19}}(?![0-9])|(?<![A-Za-z])(?:{_GROUPS})(?![0-9A-Za-z]))"
 _RUN_IN_TEXT: Final = re.compile(_RUN)
 _RUN_IN_BYTES: Final = re.compile(_RUN.encode())
+_DIGITS: Final = re.compile(rb"[0-9]{13,}").search
+_STRETCH: Final = re.compile(rb"[0-9](?:[ \-]{0,3}[0-9]){12,}").finditer
+"""What holds every run there is; it begins with a digit, so the search for it jumps from digit to digit."""
 
 _CODE_FIELD: Final = re.compile(
     r"(?:card|payment|customer|credit|debit|cc)*"
@@ -95,9 +98,22 @@ def is_suspect(value: bytes) -> bool:
         # In the raw text the digits that end an escape run into those of a number: only decoding tells.
         return True
     # Dropping bytes only moves text forward, so in the value itself the run begins at or after ``at``.
+    if folded.find(_LONG_RUN, at + len(_LONG_RUN)) < 0:
+        # The only long run: mostly the time of a producer that counts milliseconds, so a word of its own.
+        only = _DIGITS(value, at)
+        if only is not None and is_bare_time(value, only.start(), only[0]):
+            return False
+    return any(_holds_number(value, *digits.span()) for digits in _STRETCH(value, at))
+
+
+def _holds_number(value: bytes, start: int, end: int) -> bool:
+    digits = value[start:end]
+    if is_bare_time(value, start, digits):
+        return False
+    if digits.isdigit() and len(digits) <= 19:
+        return passes_luhn(digits)
     return any(
-        passes_luhn(run[0].translate(None, b" -")) and not is_bare_time(value, run.start(), run[0])
-        for run in _RUN_IN_BYTES.finditer(value, at)
+        passes_luhn(run[0].translate(None, b" -")) for run in _RUN_IN_BYTES.finditer(value, start, end)
     )
 
 
@@ -106,8 +122,8 @@ def is_bare_time(value: bytes, start: int, run: bytes) -> bool:
     return (
         len(run) == 13
         and run[0] in b"123"
-        and value[:start].rstrip()[-1:] in (b":", b",", b"[")
-        and value[start + 13 :].lstrip()[:1] in (b",", b"}", b"]")
+        and value[start + 13 : start + 21].lstrip()[:1] in (b",", b"}", b"]")
+        and value[max(start - 8, 0) : start].rstrip()[-1:] in (b":", b",", b"[")
     )
 
 
