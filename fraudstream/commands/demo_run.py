@@ -31,10 +31,13 @@ The embedded broker keeps about 5 MB of each partition, some 4,000 classificatio
 uneven share, more than this could be overwritten before it is read.
 """
 
+LABELS_UNDER_WAY_MAX = 5_000
+"""Labels sent and not learned yet, at most: one partition holds the examples made of them, some 7,000 of them."""
+
 SETTLE_SECONDS = 60.0
 """How long the end may wait without any progress before it gives up and says what is missing."""
 
-LEARNED_SECONDS = 5.0
+LEARNED_SECONDS = 15.0
 """How long the end waits for the last labels to be learned; the number is shown, nothing else rests on it."""
 
 REFRESH_SECONDS = 0.25
@@ -136,7 +139,8 @@ async def _flow(  # noqa: PLR0913, PLR0917
             state.world_clock = pace.clock
 
         def may_send() -> bool:
-            return sending.sent - state.archived - state.dead_lettered < UNDER_WAY_MAX
+            stored = sending.sent - state.archived - state.dead_lettered < UNDER_WAY_MAX
+            return stored and state.labels_under_way < LABELS_UNDER_WAY_MAX
 
         view.stage("sending transactions and labels; decisions follow when the workers are ready …")
         await sending.run(stop, options.seconds, may_send, note, count)
@@ -161,7 +165,7 @@ async def _settle(state: DemoState, stores: StoresObserver) -> None:
         await asyncio.sleep(0.1)
         await asyncio.to_thread(stores.ask)
     until = time.monotonic() + LEARNED_SECONDS
-    while state.learned < state.labelled and time.monotonic() < until:  # noqa: ASYNC110 - topics are polled
+    while state.labels_under_way > 0 and time.monotonic() < until:  # noqa: ASYNC110 - topics are polled
         await asyncio.sleep(0.1)
 
 

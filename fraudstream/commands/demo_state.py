@@ -190,6 +190,11 @@ class DemoState:
         return _quality(self.scores, self.frauds, self.flagged)
 
     @property
+    def labels_under_way(self) -> int:
+        """Labels that were sent and are neither learned nor set aside."""
+        return self.labels_sent - self.learned - self.labels_dead_lettered
+
+    @property
     def drained(self) -> bool:
         """Whether every message sent has reached its end, in the topics and in both stores."""
         return (

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import CorruptRecordException
 
 from fraudstream.embedded.cluster import EmbeddedCluster, parse_topics
 from fraudstream.embedded.mock_library import MockClusterError
@@ -65,19 +66,33 @@ async def test_a_group_reads_what_an_idempotent_producer_wrote_and_resumes_at_it
     assert sorted(first + rest) == list(range(40))
 
 
-async def test_a_committed_transaction_is_read_by_a_reader_of_committed_records(cluster):
-    async with (
-        AIOKafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="learner") as producer,
-        producer.transaction(),
-    ):
-        await producer.send_and_wait("model-snapshots", b"weights", partition=0)
-    snapshots = TopicPartition("model-snapshots", 0)
+async def commit_two_transactions(cluster):
+    async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="learner") as producer:
+        for weights in (b"first", b"second"):
+            async with producer.transaction():
+                await producer.send_and_wait("model-snapshots", weights, partition=0)
+
+
+async def read_snapshots(cluster, count, **options):
     async with AIOKafkaConsumer(
-        bootstrap_servers=cluster.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+        bootstrap_servers=cluster.bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        **options,
     ) as consumer:
-        consumer.assign([snapshots])
-        record = await consumer.getone()
-    assert record.value == b"weights"
+        consumer.assign([TopicPartition("model-snapshots", 0)])
+        return [(await consumer.getone()).value for _ in range(count)]
+
+
+async def test_committed_transactions_are_read_by_a_reader_of_committed_records(cluster):
+    await commit_two_transactions(cluster)
+    assert await read_snapshots(cluster, 2, check_crcs=False) == [b"first", b"second"]
+
+
+async def test_commit_markers_carry_no_checksum_which_is_why_readers_must_not_ask_for_one(cluster):
+    await commit_two_transactions(cluster)
+    with pytest.raises(CorruptRecordException):
+        await read_snapshots(cluster, 2)
 
 
 async def test_a_group_forms_in_less_than_two_seconds(cluster):

@@ -93,6 +93,13 @@ def test_a_label_among_the_dead_letters_does_not_enter_the_balance(state):
     assert (state.dead_lettered, state.labels_dead_lettered) == (0, 1)
 
 
+def test_labels_are_under_way_until_they_are_learned_or_set_aside(state):
+    state.labels_sent = 10
+    state.model(1, 7)
+    state.dead_letter(letter(topic="labels"), "transactions")
+    assert state.labels_under_way == 2
+
+
 def test_scores_of_the_prior_are_counted_and_not_judged(state):
     judged(state, 1, 0.0067, FRAUD, flags=("degraded",))
     judged(state, 2, 0.9, FRAUD)
