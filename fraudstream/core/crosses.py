@@ -8,6 +8,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from zlib import crc32
 
+from fraudstream.core.currencies import minor_units_per_major
 from fraudstream.core.messages import Transaction
 from fraudstream.core.terms import CROSS_SLOTS, CROSS_TERMS, STARTS, STATE_TERMS
 
@@ -49,9 +50,17 @@ def _differ(one: str | None, other: str | None) -> str:
     return "n" if one == other else "y"
 
 
-def price_class(amount_minor: int | None) -> int | None:
-    """Return the amount's class, 0 to 9, by :data:`PRICES`; ``None`` where the amount is unknown."""
-    return None if amount_minor is None else bisect_right(PRICES, amount_minor / 100)
+def price_class(amount_minor: int | None, currency: str | None) -> int | None:
+    """Return the amount's class, 0 to 9, by :data:`PRICES`; ``None`` where the amount is unknown.
+
+    Without a currency the amount is taken to have two decimals.
+
+    >>> price_class(1_000, "GBP"), price_class(1_000, "JPY")
+    (1, 9)
+    """
+    if amount_minor is None:
+        return None
+    return bisect_right(PRICES, amount_minor / (minor_units_per_major(currency) if currency else 100))
 
 
 _VALUES = (
@@ -108,7 +117,7 @@ def cross_keys(transaction: Transaction) -> tuple[int, ...]:
         return ()
     values = (
         circumstances(transaction),
-        price_class(transaction.amount_minor),
+        price_class(transaction.amount_minor, transaction.currency),
         transaction.entry_mode or None,
         transaction.merchant_group or None,
         transaction.gender or None,

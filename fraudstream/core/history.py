@@ -20,7 +20,7 @@ MEAN_CAP = 4.0
 alike)."""
 
 LEAST_MEAN = 1e-4
-"""Major units below which no mean falls, so that a stream of zero amounts never leads to a division by zero."""
+"""Major units below which no mean falls, so that zero amounts for ever lead to no division by zero."""
 
 SPIKE_DECAY_DAYS = 7.0
 """Days in which a spike fades to 1/e; 4 and 14 score alike."""

@@ -29,9 +29,9 @@ snapshots."""
 class LabelDelay(msgspec.Struct, frozen=True, kw_only=True):
     """When the label of a transaction is known, counted from the transaction.
 
-    ``seconds`` of the stream's time, or that many later ``transactions`` where the time of a file says
-    nothing. With ``batch_seconds`` labels come together, at each multiple of it; 0 delivers each exactly
-    when due.
+    ``seconds`` of the stream's time, or, where the time of a file says nothing, before that many
+    ``transactions`` later (0 is as 1). With ``batch_seconds`` labels come together, at each multiple of it;
+    0 delivers each exactly when due.
     """
 
     seconds: float = 7 * 86400.0
@@ -117,6 +117,10 @@ class OfflinePass:
             self._await(_Pending(0.0, made.keys, fraud, at, look, transaction.terminal_id))
         return made
 
+    def keys_of_last(self) -> tuple[int, ...]:
+        """Return the keys of the last transaction that waits for its label; empty when none does."""
+        return self._pending[-1].keys if self._pending else ()
+
     def _await(self, pending: _Pending) -> None:
         delay = self._delay
         if delay.transactions is not None:
@@ -133,7 +137,7 @@ class OfflinePass:
         """Move time to the next transaction and learn every label due by then."""
         self._count += 1
         self._clock = max(self._clock, at)
-        now = self._count - 1 if self._by_count else self._clock
+        now = self._count if self._by_count else self._clock
         if now < self._next_due:
             return
         pending = self._pending

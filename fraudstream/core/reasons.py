@@ -259,11 +259,11 @@ def _purchase_text(price: int | None, entry_mode: str | None, merchant_group: st
         parts.append(f"entry mode {entry_mode}")
     if merchant_group:
         parts.append(f"merchant group {merchant_group}")
-    return ", ".join(parts)
+    return ", ".join(parts) or "circumstances of the purchase"
 
 
 def _purchase(t: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:
-    return _purchase_text(price_class(t.amount_minor), t.entry_mode, t.merchant_group)
+    return _purchase_text(price_class(t.amount_minor, t.currency), t.entry_mode, t.merchant_group)
 
 
 @lru_cache(_TEXTS)
@@ -275,7 +275,7 @@ def _holder_text(card_type: str | None, gender: str | None, merchant_group: str 
         parts.append(f"holder's gender {gender}")
     if merchant_group:
         parts.append(f"buying {merchant_group}")
-    return ", ".join(parts)
+    return ", ".join(parts) or "circumstances of the holder"
 
 
 def _holder(t: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:

@@ -22,6 +22,9 @@ def struct_from(kind: type[S], row: object) -> S:
     InvalidMessage
         The row is not the row of such a struct: a field is missing or of another type.
     """
+    if not isinstance(row, list | tuple) or len(row) != len(kind.__struct_fields__):
+        fault = f"expected a row of {kind.__name__} with {len(kind.__struct_fields__)} numbers, got another"
+        raise InvalidMessage(fault)
     try:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:

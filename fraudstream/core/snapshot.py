@@ -67,6 +67,10 @@ _TERMS = terms_checksum()
 _body_decoder = msgspec.msgpack.Decoder(_Body)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _encoder = msgspec.msgpack.Encoder()
+_UNREADABLE = (
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+)  # msgspec lets the second through where text is no UTF-8
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -100,7 +104,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
     """
     try:
         envelope = _envelope_decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         fault = f"expected a model snapshot, got other bytes: {error}"
         raise InvalidSnapshot(fault) from error
     if envelope.magic != MAGIC:
@@ -114,7 +118,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         raise InvalidSnapshot(fault)
     try:
         body = _body_decoder.decode(envelope.body)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         fault = f"the model snapshot has other content than its format says: {error}"
         raise InvalidSnapshot(fault) from error
     return _checked(body)

@@ -1,0 +1,190 @@
+"""The model's numbers worked out the slow way: one formula after another, dictionaries for state, every
+grid by one function.
+
+Written from the formulas alone, to hold the fast code against.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from math import exp, floor, log, log2, sqrt
+
+LONG_AGO = -1e9
+RATES = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def grid(x: float, low: int, high: int, steps: int) -> int:
+    """Cut a value into ``steps`` bins an octave."""
+    if x < 2**low:
+        return 0
+    return min(floor(steps * log2(x)) - steps * low + 1, steps * (high - low) + 1)
+
+
+def look(x: float, low: int) -> int:
+    """Cut a value into 64 bins, four an octave."""
+    if x <= 0:
+        return 0
+    return min(max(floor(4 * (log2(x) - low)) + 1, 0), 63)
+
+
+@dataclass
+class Customer:
+    """State of a card."""
+
+    n: int = 0
+    s: float = 0.0
+    spk: float = 0.0
+    spk_t: float = LONG_AGO
+    ml: float = 0.0
+    vl: float = 0.0
+
+
+@dataclass
+class Terminal:
+    """State of a terminal."""
+
+    f0: float = LONG_AGO
+    g0: float = LONG_AGO
+    last_t: float = LONG_AGO
+    run: int = 0
+    grun: int = 0
+    last: int = 0
+    n3: float = 0.0
+    f3: float = 0.0
+    n7: float = 0.0
+    f7: float = 0.0
+    lt: float = LONG_AGO
+
+
+@dataclass
+class PlainModel:
+    """Everything that is remembered."""
+
+    window: float = 20_000
+    gm: float | None = None
+    gn: int = 1
+    var: float = 0.5
+    rn: list[int] = field(default_factory=lambda: [0] * 64)
+    rf: list[int] = field(default_factory=lambda: [0] * 64)
+    an: list[int] = field(default_factory=lambda: [0] * 64)
+    af: list[int] = field(default_factory=lambda: [0] * 64)
+    n: int = 0
+    f: int = 0
+    pn: int = 1
+    pf: int = 1
+    customers: dict[str, Customer] = field(default_factory=dict)
+    terminals: dict[str, Terminal] = field(default_factory=dict)
+
+    def q(self) -> float:
+        """Overall fraud rate."""
+        return (self.f + 0.5) / (self.n + 100)
+
+    def pay(self, t: float, customer: str, terminal: str, amount: float) -> tuple[list[int], float, float]:
+        """See one payment and remember it; return its keys, ratio and relative amount."""
+        if self.gm is None:
+            self.gm = max(amount, 0.01)
+        c = self.customers.setdefault(customer, Customer())
+        m = self.terminals.get(terminal, Terminal())
+        mean = self.gm * (c.s + 1) / (c.n + 1)
+        r, a = amount / mean, amount / self.gm
+        la = log(max(amount, 0.01) / self.gm)
+        mu = c.ml / (c.n + 1)
+        sd = sqrt((c.vl + 3 * self.var) / (c.n + 3))
+        z = (la - mu) / sd
+        ds = (t - c.spk_t) / 86400
+        h = c.spk * exp(-max(ds, 0.0) / 7)
+        age = floor(t / 86400) - floor(m.f0 / 86400)
+        clear = (t - m.g0) / 86400
+        rate3, rate7 = (m.f3 + 0.01) / (m.n3 + 1), (m.f7 + 0.01) / (m.n7 + 1)
+
+        a32, a2 = grid(a, -6, 6, 32), grid(a, -4, 5, 2)
+        r2, r4 = grid(r, -1, 4, 2), grid(r, -4, 5, 4)
+        n1 = grid(c.n, 0, 9, 1)
+        zb = min(max(floor((z + 1) / 0.5) + 1, 0), 13)
+        hb, sb = grid(h, -6, 3, 1), grid(ds, -2, 6, 1)
+        cb, t2 = grid(clear, 0, 6, 4), grid(age, 0, 7, 2)
+        ageb = max(min(age, 60), 0)
+        runb, grb = grid(m.run, 0, 5, 1), grid(m.grun, 0, 5, 1)
+        p3, p7 = bisect_right(RATES, rate3), bisect_right(RATES, rate7)
+        pairs = [
+            (0, 0, 1, a32),
+            (386, a2, 12, r2),
+            (626, r4, 11, n1),
+            (1044, r2, 14, zb),
+            (1212, 0, 1, hb),
+            (1223, 0, 1, sb),
+            (1233, hb, 10, sb),
+            (1343, zb, 11, hb),
+            (1497, zb, 10, sb),
+            (1637, r2, 3, m.last),
+            (1673, zb, 12, p7),
+            (1841, hb, 12, p7),
+            (1973, cb, 16, t2),
+            (2389, p3, 16, t2),
+            (2581, ageb, 7, runb),
+            (3008, ageb, 7, grb),
+            (3435, zb, 7, runb),
+            (3533, 0, 1, zb),
+            (3547, zb, 16, t2),
+        ]
+        keys = [offset + first * size + second for offset, first, size, second in pairs]
+
+        if r >= 1:
+            q, b = self.q(), look(r, -4)
+            w = (self.rf[b] + 10 * min(0.5, q * r**3)) / (self.rn[b] + 10) - 2 * q
+            if w >= 0.02:
+                c.spk, c.spk_t = h + w, max(t, c.spk_t)
+        c.s += min(amount, 2 * mean) / self.gm
+        self.gm += (min(amount, 4 * self.gm) - self.gm) / min(self.gn + 1, self.window)
+        d = min(max(la - mu, -2 * sd), 2 * sd)
+        c.ml += mu + d
+        c.vl += d * d
+        self.var += (d * d - self.var) / min(self.gn + 100, self.window)
+        c.n += 1
+        self.gn += 1
+        return keys, r, a
+
+    def label(self, t0: float, terminal: str, r: float, a: float, fraud: bool) -> None:
+        """Take in the label of a payment made at ``t0``."""
+        self.n += 1
+        self.rn[look(r, -4)] += 1
+        self.an[look(a, -6)] += 1
+        if fraud:
+            self.f += 1
+            self.rf[look(r, -4)] += 1
+            self.af[look(a, -6)] += 1
+        m = self.terminals.setdefault(terminal, Terminal())
+        dt = t0 - m.lt
+        e3, e7 = (exp(-dt / 3 / 86400), exp(-dt / 7 / 86400)) if dt > 0 else (1.0, 1.0)
+        m.lt = max(t0, m.lt)
+        m.n3, m.f3, m.n7, m.f7 = m.n3 * e3, m.f3 * e3, m.n7 * e7, m.f7 * e7
+        newest = t0 >= m.last_t
+        if not fraud:
+            m.n3 += 1
+            m.n7 += 1
+            if newest:
+                self.pn += m.last == 2
+                m.last = 1
+                m.grun += 1
+                m.g0 = m.last_t = t0
+            return
+        q = self.q()
+        known = [
+            (f + 10 * min(0.5, q * max(1.0, x**3))) / (n + 10)
+            for x, n, f in (
+                (r, self.rn[look(r, -4)], self.rf[look(r, -4)]),
+                (a, self.an[look(a, -6)], self.af[look(a, -6)]),
+            )
+        ]
+        if max(known) > 2 * q:
+            return
+        m.n3, m.f3, m.n7, m.f7 = m.n3 + 1, m.f3 + 1, m.n7 + 1, m.f7 + 1
+        if newest:
+            if m.last == 2:
+                self.pn += 1
+                self.pf += 1
+            if m.f0 == LONG_AGO or (1 - self.pf / self.pn) ** m.grun < 0.01:
+                m.f0, m.run = t0, 0
+            m.grun, m.last, m.last_t = 0, 2, t0
+        elif m.f0 > t0 > m.g0:
+            m.f0 = t0
+        m.run += 1

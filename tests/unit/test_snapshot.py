@@ -1,0 +1,129 @@
+"""Snapshots as data: what comes back, and what is refused."""
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraudstream.core import snapshot as module
+from fraudstream.core.risk import LookTables
+from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from fraudstream.core.terms import KEYS, TERMS
+from fraudstream.errors import InvalidSnapshot
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    fields: dict[str, Any] = {
+        "version": 3,
+        "training_offset": 41,
+        "created_at": NOW,
+        "learned": 42,
+        "intercept": -5.25,
+        "keys": (1, 7, KEYS - 1),
+        "weights": (0.5, -0.25, 1e-300),
+        "squares": (0.1, 0.2, 0.3),
+        "tables": LookTables(labels=5, frauds=1),
+        "typical": (0.125,) * len(TERMS),
+    }
+    return Snapshot(**{**fields, **changes})
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    keys = tuple(sorted(draw(st.sets(st.integers(0, KEYS - 1), max_size=40))))
+    exactly = {"min_size": len(keys), "max_size": len(keys)}
+    return snapshot(
+        version=draw(st.integers(1, 2**60)),
+        training_offset=draw(st.integers(-1, 2**60)),
+        created_at=draw(st.datetimes(timezones=st.just(UTC))),
+        intercept=draw(finite),
+        keys=keys,
+        weights=tuple(draw(st.lists(finite, **exactly))),
+        squares=tuple(draw(st.lists(st.floats(0, allow_infinity=False), **exactly))),
+        typical=tuple(draw(st.lists(finite, min_size=len(TERMS), max_size=len(TERMS)))),
+    )
+
+
+@given(snapshots())
+def test_a_snapshot_comes_back_to_the_last_bit(original: Snapshot) -> None:
+    encoded = encode_snapshot(original)
+    assert decode_snapshot(encoded) == original
+    assert encode_snapshot(decode_snapshot(encoded)) == encoded
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_one_changed_byte_anywhere_is_refused(place: int, change: int) -> None:
+    encoded = bytearray(encode_snapshot(snapshot()))
+    encoded[place % len(encoded)] ^= change
+    with pytest.raises(InvalidSnapshot):
+        decode_snapshot(bytes(encoded))
+
+
+@given(st.binary(max_size=200))
+def test_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(InvalidSnapshot):
+        decode_snapshot(data)
+
+
+def resealed(**changes: object) -> bytes:
+    """Encode a snapshot whose body was changed and whose checksum is right all the same."""
+    envelope = msgspec.msgpack.decode(encode_snapshot(snapshot()))
+    fields = module._Body.__struct_fields__
+    body = dict(zip(fields, msgspec.msgpack.decode(envelope[3]), strict=True))
+    packed = msgspec.msgpack.encode([*{**body, **changes}.values()])
+    return msgspec.msgpack.encode([envelope[0], envelope[1], hashlib.sha256(packed).digest(), packed])
+
+
+def packed(kind: str, *numbers: float) -> bytes:
+    import numpy as np
+
+    return np.array(numbers, kind).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"terms": "other"}, "terms"),
+        ({"weights": packed("<f8", 1.0)}, "differing length"),
+        ({"weights": b"\0" * 7}, "cut"),
+        ({"typical": [0.0]}, "differing length"),
+        ({"weights": packed("<f8", 1.0, math.nan, 1.0)}, "not finite"),
+        ({"squares": packed("<f8", 1.0, math.inf, 1.0)}, "not finite"),
+        ({"squares": packed("<f8", 1.0, -1.0, 1.0)}, "no learner"),
+        ({"intercept": math.nan}, "not finite"),
+        ({"typical": [math.inf] * len(TERMS)}, "not finite"),
+        ({"keys": packed("<u4", 7, 1, 9)}, "out of order"),
+        ({"keys": packed("<u4", 1, 2, KEYS)}, "out of order"),
+        ({"tables": LookTables(labels=1, frauds=2)}, "no learner"),
+        ({"tables": LookTables(ratio_labels=[0])}, "no learner"),
+        ({"tables": LookTables(followed=0, followed_by_fraud=0)}, "no learner"),
+        ({"version": "three"}, "other content"),
+    ],
+)
+def test_content_no_learner_can_have_written_is_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidSnapshot, match=said):
+        decode_snapshot(resealed(**changes))
+
+
+def test_another_format_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(module, "FORMAT_VERSION", 99)
+        encoded = encode_snapshot(snapshot())
+    with pytest.raises(InvalidSnapshot, match="expected snapshot format 1, got 99"):
+        decode_snapshot(encoded)
+
+
+def test_another_magic_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as other:
+        other.setattr(module, "MAGIC", "someone else's")
+        encoded = encode_snapshot(snapshot())
+    with pytest.raises(InvalidSnapshot, match="someone else's"):
+        decode_snapshot(encoded)

@@ -1,0 +1,75 @@
+"""The table of terms: ranges, names, checksum, and keys of transactions that lack fields."""
+
+import pytest
+
+from fraudstream.core import terms
+from fraudstream.core.features import grid, observe
+from fraudstream.core.history import CardHistory, CurrencyMeans
+from fraudstream.core.risk import UNKNOWN, LookTables
+from fraudstream.core.terms import FAMILIES, KEYS, STARTS, STATE_KEYS, TERM_OF, TERMS, terms_checksum
+
+
+def test_key_ranges_of_terms_follow_one_another_without_gap() -> None:
+    assert STARTS[0] == 0
+    assert STATE_KEYS == 3_771
+    assert len(TERM_OF) == KEYS == STARTS[-1]
+    assert [TERM_OF[start] for start in STARTS[:-1]] == list(range(len(TERMS)))
+    assert [TERM_OF[end - 1] for end in STARTS[1:]] == list(range(len(TERMS)))
+
+
+def test_every_term_has_a_family_and_a_name_of_its_own() -> None:
+    assert {term.family for term in TERMS} == set(FAMILIES)
+    assert len({term.name for term in TERMS}) == len(TERMS)
+
+
+def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = terms_checksum()
+    assert before == terms_checksum()
+    monkeypatch.setattr(terms, "FORMAT", terms.FORMAT + 1)
+    assert terms_checksum() != before
+
+
+@pytest.mark.parametrize(
+    ("has_amount", "has_card", "has_terminal", "families"),
+    [
+        (True, True, True, {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5}),
+        (True, True, False, {"amount": 1, "card": 4, "spikes": 5}),
+        (True, False, True, {"amount": 1, "terminal": 4}),
+        (False, True, True, {"spikes": 3, "terminal": 4, "card and terminal": 1}),
+        (False, True, False, {"spikes": 3}),
+        (False, False, True, {"terminal": 4}),
+        (True, False, False, {}),
+        (False, False, False, {}),
+    ],
+)
+def test_a_transaction_has_the_terms_whose_fields_it_has(
+    has_amount: bool, has_card: bool, has_terminal: bool, families: dict[str, int]
+) -> None:
+    amount = 50.0 if has_amount else None
+    mean = CurrencyMeans.starting_with(50.0) if has_amount else None
+    history = CardHistory() if has_card else None
+    risk = UNKNOWN if has_terminal else None
+
+    seen = observe(1e9, amount, mean, history, risk, LookTables())
+
+    found: dict[str, int] = {}
+    for key in seen.keys:
+        family = TERMS[TERM_OF[key]].family
+        found[family] = found.get(family, 0) + 1
+    assert found == families
+    assert list(seen.keys) == sorted(set(seen.keys))
+
+
+def test_without_a_card_the_ratio_is_unknown_and_the_relative_amount_is_not() -> None:
+    seen = observe(1e9, 100.0, CurrencyMeans.starting_with(50.0), None, UNKNOWN, LookTables())
+    assert (seen.ratio, seen.relative_amount, seen.spike) == (0.0, 2.0, 0.0)
+
+
+@pytest.mark.parametrize("low", [-6, -1, 0])
+@pytest.mark.parametrize("steps", [1, 4, 32])
+def test_a_grid_has_an_edge_at_every_power_of_two_it_spans(low: int, steps: int) -> None:
+    high = low + 5
+    edges = [grid(2.0**octave, low, high, steps) for octave in range(low, high + 1)]
+    assert edges == [steps * octave + 1 for octave in range(6)]
+    assert grid(0.0, low, high, steps) == 0
+    assert grid(1e9, low, high, steps) == steps * 5 + 1
