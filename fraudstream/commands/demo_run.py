@@ -32,7 +32,7 @@ uneven share, more than this could be overwritten before it is read.
 """
 
 LABELS_UNDER_WAY_MAX = 5_000
-"""Labels sent and not learned yet, at most: one partition holds the examples made of them, some 7,000 of them."""
+"""Labels sent and not learned yet, at most: the one partition of their examples holds some 7,000."""
 
 SETTLE_SECONDS = 60.0
 """How long the end may wait without any progress before it gives up and says what is missing."""
