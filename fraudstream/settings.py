@@ -201,7 +201,7 @@ class Settings(BaseSettings):
     )
 
     kafka_check_crcs: bool = Field(
-        True,
+        default=True,
         description="Verify checksums of records read outside of groups; off for the embedded cluster alone, "
         "whose commit markers carry none.",
     )

@@ -1,12 +1,19 @@
 """Create topics on a cluster, and compare what it has with what the code declares."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from fraudstream.connections import kafka_options
 from fraudstream.errors import StoreUnavailable, TopicsMismatch
@@ -15,6 +22,11 @@ from fraudstream.topics import Topic
 
 REQUEST_TIMEOUT_MS = 15_000
 """A busy broker creates a dozen topics in two seconds; nobody should wait a minute for one that is away."""
+
+PROPAGATION_SECONDS = 15.0
+"""A busy cluster takes a second or two to tell its brokers of new topics; then they count as missing."""
+
+PROPAGATION_PAUSE_SECONDS = 0.1
 
 Admin = Any
 """aiokafka's admin client; its package carries no type marker."""
@@ -33,6 +45,9 @@ async def kafka_admin(settings: Settings) -> AsyncIterator[Admin]:
     try:
         await client.start()
         yield client
+    except KafkaConnectionError as exc:
+        reason = f"no broker answers at {settings.kafka_url}"
+        raise StoreUnavailable("kafka", reason) from exc  # noqa: EM101 - the store's name, not a message
     except (KafkaError, OSError) as exc:
         reason = f"{settings.kafka_url}: {exc}"
         raise StoreUnavailable("kafka", reason) from exc  # noqa: EM101 - the store's name, not a message
@@ -41,7 +56,7 @@ async def kafka_admin(settings: Settings) -> AsyncIterator[Admin]:
 
 
 async def create_topics(admin: Admin, topics: Iterable[Topic], replication_factor: int) -> list[str]:
-    """Create the topics that are missing and return their names.
+    """Create the topics that are missing and return their names, once brokers know them.
 
     Idempotent: topics that exist are left as they are, other partitions and settings included.
 
@@ -67,7 +82,17 @@ async def create_topics(admin: Admin, topics: Iterable[Topic], replication_facto
             refused.append(f"{name}: {(message and message[0]) or error.description}")
     if refused:
         raise TopicsMismatch("\n".join(refused))
+    await _until_known(admin, created)
     return created
+
+
+async def _until_known(admin: Admin, names: Sequence[str]) -> None:
+    """Return when a broker knows the topics: the controller tells it a moment after it tells us."""
+    for _ in range(int(PROPAGATION_SECONDS / PROPAGATION_PAUSE_SECONDS)):
+        topics = await admin.describe_topics(list(names))
+        if all(topic["error_code"] == 0 for topic in topics):
+            return
+        await asyncio.sleep(PROPAGATION_PAUSE_SECONDS)
 
 
 async def topic_faults(admin: Admin, topics: Sequence[Topic], *, with_config: bool = True) -> list[str]:

@@ -89,7 +89,7 @@ class ReplayFile:
         self._raw: BinaryIO | None = None
         try:
             self.size_bytes = path.stat().st_size
-            self._encoding = "utf-8" if kind is Format.JSONL else _encoding_of(path)
+            self._encoding = "utf-8" if kind is Format.JSONL else encoding_of(path)
         except (OSError, EOFError) as exc:
             raise self._unreadable(exc) from exc
 
@@ -113,7 +113,7 @@ class ReplayFile:
         try:
             with self.path.open("rb") as raw:
                 self._raw = raw
-                with _unpacked(raw) as stream:
+                with unpacked(raw) as stream:
                     yield from self._json_lines(stream) if self._kind is Format.JSONL else self._csv(stream)
         except (OSError, EOFError) as exc:
             raise self._unreadable(exc) from exc
@@ -212,17 +212,18 @@ def _template(names: Sequence[str]) -> str:
     return "{" + ", ".join(members) + "}"
 
 
-def _unpacked(raw: BinaryIO) -> BinaryIO:
+def unpacked(raw: BinaryIO) -> BinaryIO:
+    """Return a binary file from its beginning, through gzip if it is compressed."""
     magic = raw.read(2)
     raw.seek(0)
     return cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
 
 
-def _encoding_of(path: Path) -> str:
+def encoding_of(path: Path) -> str:
     """Return ``utf-8-sig`` when the whole file is UTF-8, else ``latin-1``, in which any bytes are text."""
     decoder = getincrementaldecoder("utf-8")()
     with path.open("rb") as raw:
-        stream = _unpacked(raw)
+        stream = unpacked(raw)
         try:
             while block := stream.read(1 << 20):
                 decoder.decode(block)

@@ -1,6 +1,7 @@
 """One replay: rows in, transactions and labels out, at the pace and in the order that was asked for."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -62,7 +63,9 @@ async def run_replay(settings: Settings, plan: Plan, tally: Tally) -> None:
         When a file is wrong, naming the line; the rows before it were sent.
     """
     topics = Topics(settings)
+    gc.disable()  # tens of thousands of waiting rows, none of them in a cycle: a third of the time otherwise
     async with AsyncExitStack() as stack:
+        stack.callback(gc.enable)
         admin = await stack.enter_async_context(kafka_admin(settings))
         await require_topics(admin, [topics.transactions, topics.labels], with_config=False)
         settlement = None
@@ -157,12 +160,12 @@ class _Replay:
             # Open loop: send times are fixed beforehand, so a stall is caught up with rather than hidden.
             last = self._tally.transactions + len(chunk) - 1
             await asyncio.sleep(max(0.0, self._started + last / self._plan.rate - time.monotonic()))
-        if self._settlement is None:
-            await self._send_labels()
         if chunk:
             await self._sender.send(self._topics.transactions.name, chunk, self._headers)
             self._tally.transactions += len(chunk)
             self._show()
+        if self._settlement is None:  # after the rows, since a label may be due within the chunk of its row
+            await self._send_labels()
         await asyncio.sleep(0)
 
     async def _send_labels(self) -> None:

@@ -1,11 +1,12 @@
 """Sending many records quickly, each key to the partition Kafka's own producers choose for it."""
 
 import asyncio
-import importlib.util
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -27,7 +28,7 @@ class Sender(Protocol):
     """Sends rows in order; within a partition they arrive in that order, each once."""
 
     async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
-        """Hand rows over; waits only while too much is under way. A row knows its position once it is taken.
+        """Hand rows over; wait only while too much is under way. A row with a label learns its position.
 
         Raises
         ------
@@ -56,7 +57,7 @@ async def open_sender(settings: Settings) -> Sender:
     StoreUnavailable
         When no broker answers.
     """
-    if importlib.util.find_spec("confluent_kafka"):
+    if find_spec("confluent_kafka"):
         return _LibrdkafkaSender(settings)
     sender = _AiokafkaSender(settings)
     await sender.start()
@@ -88,9 +89,11 @@ class _LibrdkafkaSender:
         produce, poll = self._producer.produce, self._producer.poll
         extra: Any = list(headers) or None
         for row in rows:
+            # Only a label needs to know later where its row went.
+            note = self._note_failure if row.label is None else partial(self._note, row)
             while True:
                 try:
-                    produce(topic, row.value, row.key, on_delivery=self._delivered(row), headers=extra)
+                    produce(topic, row.value, row.key, on_delivery=note, headers=extra)
                     break
                 except BufferError:  # its queue is full: brokers are the slower side
                     poll(0)
@@ -99,14 +102,15 @@ class _LibrdkafkaSender:
         poll(0)
         self._check()
 
-    def _delivered(self, row: Row) -> Callable[[Any, Any], None]:
-        def note(error: Any, message: Any) -> None:
-            if error is not None:
-                self._failure = self._failure or error.str()
-            else:
-                row.partition, row.offset = message.partition(), message.offset()
+    def _note(self, row: Row, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failure = self._failure or error.str()
+        else:
+            row.partition, row.offset = message.partition(), message.offset()
 
-        return note
+    def _note_failure(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failure = self._failure or error.str()
 
     async def flush(self) -> None:
         while len(self._producer):
