@@ -54,7 +54,7 @@ class Stack:
             **settings,
         }
         self.environment |= {f"FRAUDSTREAM_{name}": str(value) for name, value in values.items()}
-        self._producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True})
+        self._producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True, "message.max.bytes": 1_048_588})
         self._workers: list[subprocess.Popen[bytes]] = []
         self.logs: list[Path] = []
 

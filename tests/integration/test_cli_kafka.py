@@ -246,6 +246,20 @@ def test_a_broken_line_ends_a_replay_with_its_number_and_what_was_sent(
     assert finished.status == 1
 
 
+@pytest.mark.usefixtures("either_client")
+def test_a_row_larger_than_a_message_may_be_is_the_operators_error(
+    command: CommandLine, topics: Topics, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.jsonl"
+    file.write_text("x" * 2_000_000)
+
+    finished = command("replay", str(file), "--format", "jsonl")
+
+    (line,) = finished.errors
+    assert "2000000 bytes are too many for one message" in line
+    assert finished.status == 1
+
+
 def test_replay_into_a_missing_topic_is_refused(command: CommandLine, tmp_path: Path) -> None:
     finished = command("replay", handbook(tmp_path, by_day(1)), "--format", "handbook")
 

@@ -46,7 +46,7 @@ def test_each_poison_is_a_dead_letter_with_its_reason_and_its_neighbours_are_sco
         (None, "empty"),
         (b"[1, 2]", "object"),
         (transaction(1, amount_minor="twelve"), "amount_minor"),
-        (transaction(2, card_id=17), "card_id"),
+        (transaction(2, card_id={"token": 17}), "card_id"),
         (b'{"transaction_id": "tx-3", "event_time": "2026-03-01T12:00:00Z", "amount_minor": NaN}', "JSON"),
         (transaction(4, event_time="9999-01-01T00:00:00Z"), "event_time"),
         (transaction(5, bank=PAN), "bank"),
@@ -77,14 +77,14 @@ def test_each_poison_is_a_dead_letter_with_its_reason_and_its_neighbours_are_sco
 def test_a_repaired_dead_letter_that_is_sent_back_is_scored_once(stack: Callable[..., Stack], tmp_path: Any) -> None:
     installation = stack()
     installation.start("scoring")
-    installation.send("transactions", transaction(7, amount_minor="1250"), key="card-1", partition=2)
+    installation.send("transactions", transaction(7, amount_minor="twelve fifty"), key="card-1", partition=2)
     installation.flush()
     wait_until(lambda: bool(letters(installation)), "the letter is set aside")
     listed = installation.run("dead-letters", "list").stdout
     assert "amount_minor" in listed
     position = next(line.split()[0] for line in listed.splitlines() if "amount_minor" in line)
     shown = installation.run("dead-letters", "show", position).stdout
-    assert "1250" in shown
+    assert "twelve fifty" in shown
     repaired = tmp_path / "repaired.json"
     repaired.write_text(json.dumps(transaction(7)))
     installation.run("dead-letters", "resend", position, "--value", str(repaired))
