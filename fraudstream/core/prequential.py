@@ -7,14 +7,15 @@ the base of every backtest.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
 from fraudstream.core.learner import probability
 from fraudstream.core.learning import Learner
-from fraudstream.core.messages import Classification, LabelValue, Position, Transaction
+from fraudstream.core.messages import Classification, LabelValue, Position, Reason, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.reasons import Explainer
+from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.scoring import PartitionState, classify, keys_of
 from fraudstream.core.serving import ServingModel
 from fraudstream.errors import InvalidInput
@@ -45,6 +46,22 @@ class LabelDelay(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidInput(fault)
 
 
+class Watcher(Protocol):
+    """Somebody who follows a pass: is told every score and every label, in the order they come."""
+
+    def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
+        """Take note of a score; return whether its reasons are wanted."""
+        ...
+
+    def explained(self, transaction: Transaction, told: tuple[Reason, ...]) -> None:
+        """Take the reasons of the transaction that was scored last."""
+        ...
+
+    def learned(self, keys: tuple[int, ...], fraud: bool) -> None:
+        """Take note of a label that the learner has just learned."""
+        ...
+
+
 class _Pending(msgspec.Struct, gc=False):
     due: float
     keys: tuple[int, ...]
@@ -67,9 +84,16 @@ class OfflinePass:
         How long labels take.
     partitions
         Of the source topic played: each has histories and means of its own.
+    watcher
+        Who follows the calls of :meth:`score`, if anybody.
     """
 
-    def __init__(self, delay: LabelDelay = LabelDelay(), partitions: int = 1) -> None:  # noqa: B008  frozen
+    def __init__(
+        self,
+        delay: LabelDelay = LabelDelay(),  # noqa: B008  frozen
+        partitions: int = 1,
+        watcher: Watcher | None = None,
+    ) -> None:
         self.learner = Learner()
         self.states = [PartitionState(partitions) for _ in range(partitions)]
         self.serving = _following(self.learner)
@@ -80,6 +104,7 @@ class OfflinePass:
         self._count = 0
         self._next_due = float("inf")
         self._explained = 0
+        self._watcher = watcher
 
     def score(self, transaction: Transaction, partition: int = 0) -> float:
         """Return the score of one transaction, without reasons or decision: the fastest way."""
@@ -87,26 +112,30 @@ class OfflinePass:
         self._advance(at)
         serving = self.serving
         state = self.states[partition]
-        observation, history, _ = state.see(transaction, serving)
+        observation, history, risk = state.see(transaction, serving)
         keys = keys_of(transaction, observation)
         weights = serving.weights
         logit = 0.0
         for key in keys:
             logit += weights[key]
+        score = probability(logit + serving.intercept)
+        watcher = self._watcher
+        if watcher is not None and watcher.scored(transaction, keys, score):
+            self._renew_explainer()
+            parts = self.serving.explainer.weigh(keys)[1]
+            watcher.explained(transaction, reasons(parts, transaction, observation, history, risk))
         state.fold(transaction, self._count, observation, history)
         label = transaction.label
         if label is not None:
             look = None if observation.amount is None else (observation.ratio, observation.relative_amount)
             self._await(_Pending(0.0, keys, label is LabelValue.FRAUD, at, look, transaction.terminal_id))
-        return probability(logit + serving.intercept)
+        return score
 
     def classify(self, transaction: Transaction, policy: Policy, partition: int = 0) -> Classification:
         """Return the classification that the stream would have published at the transaction's time."""
         at = (transaction.event_time - _EPOCH).total_seconds()
         self._advance(at)
-        if self.learner.learned >= self._explained + _EXPLAINER_LASTS:
-            self._explained = self.learner.learned
-            self.serving.explainer = Explainer(self.serving.weights, self.learner.typical)
+        self._renew_explainer()
         position = Position(1, partition, self._count)
         made = classify(
             transaction, position, transaction.event_time, self.states[partition], self.serving, policy
@@ -120,6 +149,11 @@ class OfflinePass:
     def keys_of_last(self) -> tuple[int, ...]:
         """Return the keys of the last transaction that waits for its label; empty when none does."""
         return self._pending[-1].keys if self._pending else ()
+
+    def _renew_explainer(self) -> None:
+        if self.learner.learned >= self._explained + _EXPLAINER_LASTS:
+            self._explained = self.learner.learned
+            self.serving.explainer = Explainer(self.serving.weights, self.learner.typical)
 
     def _await(self, pending: _Pending) -> None:
         delay = self._delay
@@ -142,9 +176,12 @@ class OfflinePass:
             return
         pending = self._pending
         take = self.learner.take
+        watcher = self._watcher
         while pending and pending[0].due <= now:
             due = pending.popleft()
             take(due.keys, due.fraud, due.at, due.look, due.terminal_id)
+            if watcher is not None:
+                watcher.learned(due.keys, due.fraud)
         self._next_due = pending[0].due if pending else float("inf")
         self.serving.intercept = self.learner.model.intercept
         self.serving.version = 1
