@@ -12,7 +12,14 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-def _checked(scores: ArrayLike, frauds: ArrayLike) -> tuple[Floats, Flags]:
+def checked(scores: ArrayLike, frauds: ArrayLike) -> tuple[Floats, Flags]:
+    """Return scores and labels as arrays of one length.
+
+    Raises
+    ------
+    InvalidInput
+        They differ in number, or a score is not finite.
+    """
     s = np.asarray(scores, np.float64)
     y = np.asarray(frauds, np.bool_)
     if s.ndim != 1 or s.shape != y.shape:
@@ -32,15 +39,15 @@ def average_precision(scores: ArrayLike, frauds: ArrayLike) -> float:
     >>> average_precision([0.9, 0.8, 0.1], [True, False, True])
     0.8333333333333333
     """
-    s, y = _checked(scores, frauds)
+    s, y = checked(scores, frauds)
     if not y.any():
         return float("nan")
-    found, shown = _steps(s, y)
+    found, shown = steps(s, y)
     recall = found / found[-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * (found / shown)))
 
 
-def _steps(s: Floats, y: Flags) -> tuple[Floats, Floats]:
+def steps(s: Floats, y: Flags) -> tuple[Floats, Floats]:
     """Return frauds found and transactions shown at each distinct score, from the highest down."""
     order = np.argsort(-s, kind="stable")
     last = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)
@@ -55,10 +62,10 @@ def roc_auc(scores: ArrayLike, frauds: ArrayLike) -> float:
     >>> roc_auc([0.9, 0.8, 0.1], [True, False, True])
     0.5
     """
-    s, y = _checked(scores, frauds)
+    s, y = checked(scores, frauds)
     if y.all() or not y.any():
         return float("nan")
-    found, shown = _steps(s, y)
+    found, shown = steps(s, y)
     missed = shown - found
     return float(np.trapezoid(np.append(0.0, found / found[-1]), np.append(0.0, missed / missed[-1])))
 
@@ -68,7 +75,7 @@ def log_loss(scores: ArrayLike, frauds: ArrayLike) -> float:
 
     Scores are kept 1e-15 away from 0 and 1, so that one certain mistake does not count for ever.
     """
-    s, y = _checked(scores, frauds)
+    s, y = checked(scores, frauds)
     if not len(s):
         return float("nan")
     p = np.clip(s, 1e-15, 1.0 - 1e-15)
@@ -80,7 +87,7 @@ def expected_calibration_error(scores: ArrayLike, frauds: ArrayLike, bins: int =
 
     Each bin's gap counts by its number of transactions. NaN for nothing.
     """
-    s, y = _checked(scores, frauds)
+    s, y = checked(scores, frauds)
     if not len(s):
         return float("nan")
     place = np.minimum((s * bins).astype(np.int64), bins - 1)
@@ -108,7 +115,7 @@ def card_precision(
     days, cards, scores, frauds
         One entry a transaction, days in rising order.
     """
-    s, y = _checked(scores, frauds)
+    s, y = checked(scores, frauds)
     found: set[object] = set()
     shares = []
     numbers = np.asarray(days)
@@ -151,7 +158,7 @@ def evaluate(scores: ArrayLike, frauds: ArrayLike) -> Evaluation:
     InvalidInput
         Scores and labels differ in number, or a score is not finite.
     """
-    s, y = _checked(scores, frauds)
+    s, y = checked(scores, frauds)
     return Evaluation(
         transactions=len(s),
         frauds=int(y.sum()),

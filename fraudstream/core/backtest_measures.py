@@ -1,0 +1,323 @@
+"""What a backtest comes to: measures of the test part of a pass, as plain values."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fraudstream.core.backtest import DECISIONS, OTHER, Backtest, Mistake, Segment
+from fraudstream.core.cost import AMOUNTS_ONLY, CostTable, Ledger, Saving
+from fraudstream.core.curves import (
+    CurvePoint,
+    HistogramBin,
+    ReliabilityBin,
+    found_within_budget,
+    precision_recall,
+    reliability,
+    score_histogram,
+)
+from fraudstream.core.evaluation import average_precision, card_precision, evaluate
+from fraudstream.errors import InvalidInput
+
+DAY_SECONDS = 86_400
+TOP_CARDS = 100
+
+MOST_SEGMENT_ROWS = 20
+"""Values of a segment shown, those with most transactions; the others are one row."""
+
+_DIGITS = 12
+"""Decimals kept: below them platforms differ in how they add."""
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+
+
+class TestFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the test part begins: at a share of the rows, at a row counted from 0, or at a time."""
+
+    __test__ = False
+
+    share: float | None = 0.5
+    row: int | None = None
+    time: datetime | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured.
+
+    ``hours``: only transactions of these hours of day are tested, from the first up to but not including the
+    second. ``worst``: mistakes of each kind told.
+    """
+
+    test_from: TestFrom = TestFrom()
+    hours: tuple[int, int] = (0, 24)
+    review_budget: int = 100
+    costs: CostTable = msgspec.field(default_factory=lambda: AMOUNTS_ONLY)
+    worst: int = 10
+
+
+class Quality(msgspec.Struct, kw_only=True):
+    """How well one model scored the test part. Measures that cannot be computed are ``None``."""
+
+    average_precision: float | None
+    roc_auc: float | None
+    log_loss: float | None
+    calibration_error: float | None
+    card_precision_at_100: float | None
+    precision_at_budget: float | None
+    recall_at_budget: float | None
+
+
+class DayRow(msgspec.Struct, kw_only=True):
+    """One day of the test part, UTC."""
+
+    day: str
+    transactions: int
+    frauds: int
+    average_precision: float | None
+    alerts: int
+    alerted_frauds: int
+    score_sum: float
+
+
+class SegmentRow(msgspec.Struct, kw_only=True):
+    """One value of one segment in the test part. ``predicted`` and ``observed``: mean score, fraud rate."""
+
+    segment: str
+    value: str
+    transactions: int
+    frauds: int
+    average_precision: float | None
+    predicted: float
+    observed: float
+    alerts: int
+    precision: float | None
+    recall: float | None
+
+
+class RivalResult(Quality, kw_only=True):
+    """How well a rival scored, on the same transactions with the same labels."""
+
+    name: str
+    cpu_us_per_event: float | None = None
+
+
+class Measures(Quality, kw_only=True):
+    """Everything measured.
+
+    ``rows``: transactions scored. ``test_rows``: those tested, with known truth, of which ``test_frauds`` are
+    fraud. ``precision`` and ``recall`` are those of the decisions made, where review and decline are alerts;
+    the ones ``at_budget`` are those of each day's highest scores, in hindsight.
+    """
+
+    rows: int
+    test_rows: int
+    test_frauds: int
+    test_first: str
+    test_last: str
+    alerts_per_day: float
+    alerts: int
+    precision: float | None
+    recall: float | None
+    review_budget: int
+    savings: tuple[Saving, ...]
+    calibration: tuple[ReliabilityBin, ...]
+    precision_recall: tuple[CurvePoint, ...]
+    score_histogram: tuple[HistogramBin, ...]
+    by_day: tuple[DayRow, ...]
+    by_segment: tuple[SegmentRow, ...]
+    missed_frauds: tuple[Mistake, ...]
+    false_alarms: tuple[Mistake, ...]
+    challengers: tuple[RivalResult, ...]
+
+
+def measure(backtest: Backtest, plan: Plan) -> Measures:
+    """Measure the test part of a finished pass. The same pass and plan give the same values.
+
+    Raises
+    ------
+    InvalidInput
+        The test part has no transaction whose truth is known, or the cost table lacks a currency.
+    """
+    tested = _Tested(backtest, plan)
+    s, y = tested.scores, tested.frauds
+    days = np.floor(tested.times / DAY_SECONDS).astype(np.int64)
+    alerted = tested.decisions > 0
+    alerts, hits = int(alerted.sum()), int((alerted & y).sum())
+    span = max((float(tested.times.max()) - float(tested.times.min())) / DAY_SECONDS, 1.0)
+    wrong = [m for m in backtest.mistakes if m.row in tested.rows]
+    missed = sorted((m for m in wrong if m.fraud), key=lambda m: (m.score, m.row))
+    false = sorted((m for m in wrong if not m.fraud), key=lambda m: (-m.score, m.row))
+    quality = msgspec.structs.asdict(_quality(s, y, days, tested.cards, plan.review_budget))
+    return Measures(
+        **quality,
+        rows=len(backtest.scores),
+        test_rows=len(s),
+        test_frauds=int(y.sum()),
+        test_first=_moment(float(tested.times.min())),
+        test_last=_moment(float(tested.times.max())),
+        alerts_per_day=_rounded(alerts / span) or 0.0,
+        alerts=alerts,
+        precision=_share(hits, alerts),
+        recall=_share(hits, int(y.sum())),
+        review_budget=plan.review_budget,
+        savings=_savings(tested, backtest, plan.costs),
+        calibration=reliability(s, y),
+        precision_recall=precision_recall(s, y),
+        score_histogram=score_histogram(s, y),
+        by_day=tuple(_by_day(days, s, y, alerted)),
+        by_segment=tuple(
+            row
+            for name, column in backtest.segments.items()
+            for row in _by_segment(name, column, tested.places, s, y, alerted)
+        ),
+        missed_frauds=tuple(missed[: plan.worst]),
+        false_alarms=tuple(false[: plan.worst]),
+        challengers=tuple(
+            RivalResult(
+                name=rival.name,
+                **msgspec.structs.asdict(
+                    _quality(
+                        np.array(scores, np.float64)[tested.places], y, days, tested.cards, plan.review_budget
+                    )
+                ),
+            )
+            for rival, scores in zip(backtest.rivals, backtest.rival_scores, strict=True)
+        ),
+    )
+
+
+class _Tested:
+    """The columns of the rows that are tested."""
+
+    def __init__(self, backtest: Backtest, plan: Plan) -> None:
+        frauds = np.array(backtest.frauds, np.int64)
+        times = np.array(backtest.times, np.float64)
+        hours = np.array(backtest.hours, np.int64)
+        part = np.arange(len(frauds)) >= _first_row(plan.test_from, times)
+        part &= (frauds >= 0) & (hours >= plan.hours[0]) & (hours < plan.hours[1])
+        self.places = np.flatnonzero(part)
+        if not len(self.places):
+            fault = "no transaction with a known truth is in the test part"
+            raise InvalidInput(fault)
+        self.rows = set(self.places.tolist())
+        self.frauds: Flags = frauds[part] == 1
+        self.times: Floats = times[part]
+        self.scores: Floats = np.array(backtest.scores, np.float64)[part]
+        self.decisions: Numbers = np.array(backtest.decisions, np.int64)[part]
+        self.cards: Numbers = np.array(backtest.cards, np.int64)[part]
+
+
+def _first_row(begins: TestFrom, times: Floats) -> int:
+    if begins.row is not None:
+        return begins.row
+    if begins.time is not None:
+        late = np.flatnonzero(times >= begins.time.timestamp())
+        return int(late[0]) if len(late) else len(times)
+    return int(len(times) * (begins.share or 0.0))
+
+
+def _quality(s: Floats, y: Flags, days: Numbers, cards: Numbers, budget: int) -> Quality:
+    whole = evaluate(s, y)
+    alerts, hits = found_within_budget(days, s, y, budget)
+    return Quality(
+        average_precision=_rounded(whole.average_precision),
+        roc_auc=_rounded(whole.roc_auc),
+        log_loss=_rounded(whole.log_loss),
+        calibration_error=_rounded(whole.calibration_error),
+        card_precision_at_100=_card_precision(s, y, days, cards),
+        precision_at_budget=_share(hits, alerts),
+        recall_at_budget=_share(hits, whole.frauds),
+    )
+
+
+def _card_precision(s: Floats, y: Flags, days: Numbers, cards: Numbers) -> float | None:
+    """Return the mean over the last whole weeks, or over every day where there is no whole week."""
+    named = cards >= 0
+    if not named.any():
+        return None
+    s, y, days, cards = s[named], y[named], days[named], cards[named]
+    order = np.argsort(days, kind="stable")
+    s, y, days, cards = s[order], y[order], days[order], cards[order]
+    weeks = int(days[-1] - days[0] + 1) // 7
+    if weeks:
+        late = days > days[-1] - 7 * weeks
+        s, y, days, cards = s[late], y[late], days[late], cards[late]
+    return _rounded(float(card_precision(days, cards.tolist(), s, y, TOP_CARDS).mean()))
+
+
+def _by_day(days: Numbers, s: Floats, y: Flags, alerted: Flags) -> list[DayRow]:
+    rows = []
+    for day in np.unique(days).tolist():
+        held = days == day
+        rows.append(
+            DayRow(
+                day=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).date().isoformat(),
+                transactions=int(held.sum()),
+                frauds=int(y[held].sum()),
+                average_precision=_rounded(average_precision(s[held], y[held])),
+                alerts=int(alerted[held].sum()),
+                alerted_frauds=int((alerted & y)[held].sum()),
+                score_sum=_rounded(float(s[held].sum())) or 0.0,
+            )
+        )
+    return rows
+
+
+def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
+    name: str, column: Segment, places: Numbers, s: Floats, y: Flags, alerted: Flags
+) -> list[SegmentRow]:
+    codes = np.array(column.codes, np.int64)[places]
+    values = column.values
+    counts = np.bincount(codes, minlength=len(values))
+    ranked = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
+    groups: list[tuple[str, Sequence[int]]] = [(values[code], [code]) for code in ranked[:MOST_SEGMENT_ROWS]]
+    if rest := ranked[MOST_SEGMENT_ROWS:]:
+        groups.append((OTHER, rest))
+    rows = []
+    for value, members in groups:
+        held = np.isin(codes, members)
+        alerts, hits = int(alerted[held].sum()), int((alerted & y)[held].sum())
+        rows.append(
+            SegmentRow(
+                segment=name,
+                value=value,
+                transactions=int(held.sum()),
+                frauds=int(y[held].sum()),
+                average_precision=_rounded(average_precision(s[held], y[held])),
+                predicted=float(s[held].mean()),
+                observed=float(y[held].mean()),
+                alerts=alerts,
+                precision=_share(hits, alerts),
+                recall=_share(hits, int(y[held].sum())),
+            )
+        )
+    return rows
+
+
+def _savings(tested: _Tested, backtest: Backtest, costs: CostTable) -> tuple[Saving, ...]:
+    ledger = Ledger(costs)
+    names = tuple(backtest.currency_names)
+    frauds = tested.frauds.tolist()
+    decisions = tested.decisions.tolist()
+    for place, fraud, rank in zip(tested.places.tolist(), frauds, decisions, strict=True):
+        amount = backtest.amounts[place]
+        if amount >= 0 and (fraud or rank):
+            ledger.add(names[backtest.currencies[place]], DECISIONS[rank], fraud, amount)
+    return ledger.savings()
+
+
+def _share(part: int, whole: int) -> float | None:
+    return _rounded(part / whole) if whole else None
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, _DIGITS) if isfinite(value) else None
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
