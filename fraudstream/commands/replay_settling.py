@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aiokafka import TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.delivery.logs import LogReader
@@ -69,7 +70,10 @@ class Settlement:
         group = self._topics.app_id(app)
 
         async def missing() -> int:
-            committed = await self._admin.list_consumer_group_offsets(group, partitions=partitions)
+            try:
+                committed = await self._admin.list_consumer_group_offsets(group, partitions=partitions)
+            except GroupCoordinatorNotAvailableError:  # a new cluster is still making its topic of offsets
+                committed = {}
             done = {tp: max(committed[tp].offset, 0) if tp in committed else 0 for tp in partitions}
             return sum(max(0, ends[tp] - done[tp]) for tp in partitions)
 
