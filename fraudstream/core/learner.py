@@ -1,17 +1,16 @@
 """The model: online logistic regression over keys that are each worth 1.
 
-The algorithm is that of River's ``LogisticRegression(FTRLProximal)`` without penalties. FTRL-Proximal keeps
-a sum ``z`` of gradients and a sum ``n`` of their squares for each weight, and its weight is ``w = -z alpha
-/ (β + √n)``. Each step adds ``g - (√n' - √n) w / alpha`` to ``z``; put in, ``z`` cancels and what is left
-is ``w' = w - alpha g / (β + √n')``: a third of the work, two numbers a weight instead of three, and the
-same result up to rounding, which a test holds to 1e-12.
+The arithmetic is that of River's ``LogisticRegression(FTRLProximal)`` without penalties, operation for operation, so that
+both give the same numbers to the last bit; with lists for tables and one gradient for all keys it takes a tenth of the
+time. (Algebra would shorten it: the sums cancel and leave one step along the gradient. But no longer to the last bit,
+and an oracle that agrees only roughly hides small faults.)
 
-One thing differs: River works a weight out when its key is learned *again*, so that its predictions lag one
-gradient behind. Here a weight is up to date at once.
+One thing differs: River works a weight out when its key is learned *again*, so that its predictions lag one gradient
+behind. Here a weight is up to date at once, as River's is after a step of gradient zero.
 """
 
 from collections.abc import Iterable, Sequence
-from math import exp, sqrt
+from math import exp
 from typing import Any
 
 from river import base
@@ -75,24 +74,30 @@ class KeyedFTRL(base.Classifier):
         self.keys = keys
         self.intercept = intercept_init
         self.weights = [0.0] * keys
+        self.gradients = [0.0] * keys
         self.squares = [0.0] * keys
         self._places: dict[FeatureName, int] = {}
 
     def learn_keys(self, keys: Sequence[int], fraud: bool) -> None:
         """Learn one example whose features are all worth 1. Keys must differ from one another."""
         weights = self.weights
+        gradients = self.gradients
         squares = self.squares
         beta = self.beta
+        alpha = self.alpha
         logit = 0.0
         for key in keys:
             logit += weights[key]
         gradient = log_loss_gradient(logit + self.intercept, fraud)
         self.intercept -= self.intercept_lr * gradient
-        squared = gradient * gradient
-        step = self.alpha * gradient
+        squared = gradient**2
         for key in keys:
-            squares[key] = square = squares[key] + squared
-            weights[key] -= step / (beta + sqrt(square))
+            square = squares[key]
+            newer = squares[key] = square + squared
+            root = newer**0.5
+            total = gradients[key] = gradients[key] + (gradient - (root - square**0.5) / alpha * weights[key])
+            if total:
+                weights[key] = -(((beta + root) / alpha) ** -1) * total
 
     def logit_keys(self, keys: Iterable[int]) -> float:
         """Return the log odds of features that are all worth 1."""
@@ -116,9 +121,15 @@ class KeyedFTRL(base.Classifier):
         gradient = log_loss_gradient(logit + self.intercept, bool(y))
         self.intercept -= self.intercept_lr * gradient
         for place, value in zip(places, values, strict=True):
-            partial = value * gradient
-            self.squares[place] += partial * partial
-            self.weights[place] -= self.alpha * partial / (self.beta + sqrt(self.squares[place]))
+            step = value * gradient
+            square = self.squares[place]
+            newer = self.squares[place] = square + step**2
+            total = self.gradients[place] + (
+                step - (newer**0.5 - square**0.5) / self.alpha * self.weights[place]
+            )
+            self.gradients[place] = total
+            if total:
+                self.weights[place] = -(((self.beta + newer**0.5) / self.alpha) ** -1) * total
 
     def predict_proba_one(self, x: dict[FeatureName, Any], **_kwargs: Any) -> dict[ClfTarget, float]:
         """Return the probabilities for any features, as River does. Changes nothing."""
@@ -139,7 +150,7 @@ class KeyedFTRL(base.Classifier):
         place = self._known_place(name)
         if place is None:
             place = self._places[name] = len(self.weights)
-            for table in (self.weights, self.squares):
+            for table in (self.weights, self.gradients, self.squares):
                 table.append(0.0)
         return place
 

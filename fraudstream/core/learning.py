@@ -182,6 +182,7 @@ class Learner:
             intercept=model.intercept,
             keys=keys,
             weights=tuple(map(model.weights.__getitem__, keys)),
+            gradients=tuple(map(model.gradients.__getitem__, keys)),
             squares=tuple(map(model.squares.__getitem__, keys)),
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
@@ -204,8 +205,11 @@ class Learner:
         learner = cls(remembered_labels)
         model = learner.model
         model.intercept = snapshot.intercept
-        for key, weight, square in zip(snapshot.keys, snapshot.weights, snapshot.squares, strict=True):
+        for key, weight, gradient, square in zip(
+            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
+        ):
             model.weights[key] = weight
+            model.gradients[key] = gradient
             model.squares[key] = square
         learner.tables = LookTables.from_row(snapshot.tables.to_row())
         learner.typical = list(snapshot.typical)

@@ -24,10 +24,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One learned state.
 
     ``version`` rises with every snapshot of a learner. ``training_offset`` is the offset of the last
-    training example in it,
-    -1 for none; ``learned`` counts examples. ``keys`` are the learned keys, ascending, and ``weights``,
-    ``squares`` what the learner holds of each.
-    ``typical`` is the mean weight of each term over recent examples: what reasons are relative to.
+    training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
+    ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z*
+    and *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are relative to.
     """
 
     version: int
@@ -37,6 +36,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     intercept: float
     keys: tuple[int, ...]
     weights: tuple[float, ...]
+    gradients: tuple[float, ...]
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
@@ -51,6 +51,7 @@ class _Body(msgspec.Struct, array_like=True):
     intercept: float
     keys: bytes
     weights: bytes
+    gradients: bytes
     squares: bytes
     tables: LookTables
     typical: tuple[float, ...]
@@ -85,6 +86,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             intercept=snapshot.intercept,
             keys=np.array(snapshot.keys, "<u4").tobytes(),
             weights=np.array(snapshot.weights, "<f8").tobytes(),
+            gradients=np.array(snapshot.gradients, "<f8").tobytes(),
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables,
             typical=snapshot.typical,
@@ -130,7 +132,7 @@ def _checked(body: _Body) -> Snapshot:
         raise InvalidSnapshot(fault)
     try:
         keys = np.frombuffer(body.keys, "<u4")
-        tables = [np.frombuffer(packed, "<f8") for packed in (body.weights, body.squares)]
+        tables = [np.frombuffer(packed, "<f8") for packed in (body.weights, body.gradients, body.squares)]
     except ValueError as error:
         fault = f"the model snapshot {body.version} is cut: {error}"
         raise InvalidSnapshot(fault) from error
@@ -144,10 +146,10 @@ def _checked(body: _Body) -> Snapshot:
     if not all(map(math.isfinite, numbers)) or not all(bool(np.all(np.isfinite(table))) for table in tables):
         fault = f"the model snapshot {body.version} has weights that are not finite"
         raise InvalidSnapshot(fault)
-    if bool(np.any(tables[1] < 0.0)) or not _possible(body.tables):
+    if bool(np.any(tables[2] < 0.0)) or not _possible(body.tables):
         fault = f"the model snapshot {body.version} has counts no learner can have reached"
         raise InvalidSnapshot(fault)
-    weights, squares = (tuple(table.tolist()) for table in tables)
+    weights, gradients, squares = (tuple(table.tolist()) for table in tables)
     return Snapshot(
         version=body.version,
         training_offset=body.training_offset,
@@ -156,6 +158,7 @@ def _checked(body: _Body) -> Snapshot:
         intercept=body.intercept,
         keys=tuple(keys.tolist()),
         weights=weights,
+        gradients=gradients,
         squares=squares,
         tables=body.tables,
         typical=body.typical,

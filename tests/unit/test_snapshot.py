@@ -29,6 +29,7 @@ def snapshot(**changes: Any) -> Snapshot:
         "intercept": -5.25,
         "keys": (1, 7, KEYS - 1),
         "weights": (0.5, -0.25, 1e-300),
+        "gradients": (-0.3, 0.2, 0.0),
         "squares": (0.1, 0.2, 0.3),
         "tables": LookTables(labels=5, frauds=1),
         "typical": (0.125,) * len(TERMS),
@@ -47,6 +48,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         intercept=draw(finite),
         keys=keys,
         weights=tuple(draw(st.lists(finite, **exactly))),
+        gradients=tuple(draw(st.lists(finite, **exactly))),
         squares=tuple(draw(st.lists(st.floats(0, allow_infinity=False), **exactly))),
         typical=tuple(draw(st.lists(finite, min_size=len(TERMS), max_size=len(TERMS)))),
     )
@@ -96,6 +98,7 @@ def packed(kind: str, *numbers: float) -> bytes:
         ({"weights": b"\0" * 7}, "cut"),
         ({"typical": [0.0]}, "differing length"),
         ({"weights": packed("<f8", 1.0, math.nan, 1.0)}, "not finite"),
+        ({"gradients": packed("<f8", 1.0, math.inf, 1.0)}, "not finite"),
         ({"squares": packed("<f8", 1.0, math.inf, 1.0)}, "not finite"),
         ({"squares": packed("<f8", 1.0, -1.0, 1.0)}, "no learner"),
         ({"intercept": math.nan}, "not finite"),
