@@ -1,6 +1,6 @@
 """A server of the MongoDB protocol in Java: real sockets, commands, indexes, duplicate keys; no mongod."""
 
-import shutil
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,8 @@ _COORDINATES = (
     f"de.bwaldvogel:mongo-java-server-h2-backend:{MONGO_JAVA_SERVER_VERSION}",
     "org.slf4j:slf4j-simple:2.0.17",
 )
-_SOURCE = Path(__file__).with_name("ServeMongo.java")
+_CLASSES = ("ServeMongo", "PackedCollection", "IdIndex", "HashIndex")
+_SOURCES = [Path(__file__).with_name(f"{name}.java") for name in _CLASSES]
 
 
 class MongoServer(Server):
@@ -29,7 +30,7 @@ class MongoServer(Server):
         See :class:`~tests.services.process.Server`.
     durable
         Keep data in a file, so that they survive ``stop`` and, but for about the last second, ``kill``.
-        Otherwise they live in memory, which is twice as fast and forgets at every stop.
+        Otherwise they live in memory, which takes them somewhat faster and forgets them at every stop.
     """
 
     name: ClassVar[str] = "mongo"
@@ -47,7 +48,7 @@ class MongoServer(Server):
     def command(self) -> list[str]:
         libraries, classes = mongo_jars(), _compiled()
         options = [java(), "-Xmx512m", *JAVA_FLAGS, "-cp", f"{classes}:{libraries}/*", "ServeMongo"]
-        file = [str(self.directory / "data.mv")] if self._durable else []
+        file = [str(self.directory / "documents.mv")] if self._durable else []
         return [*options, str(self.port), *file]
 
     def answers(self) -> bool:
@@ -70,18 +71,19 @@ def mongo_jars() -> Path:
 
 
 def _compiled() -> Path:
-    """Return the directory with our compiled main class; compiling at every start would cost a second."""
+    """Return the directory with our compiled classes; compiling at every start would cost a second.
+
+    It is named after what the sources say, so that working copies that differ can share a cache.
+    """
+    sources = sorted(Path(__file__).parent.glob("*.java"))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     libraries, compiler = mongo_jars(), program("javac", "default-jdk-headless")
-    target = cache_directory() / f"mongo-{MONGO_JAVA_SERVER_VERSION}-main"
-    fresh = target / _SOURCE.name
-    if fresh.exists() and fresh.read_bytes() != _SOURCE.read_bytes():
-        shutil.rmtree(target)
+    target = cache_directory() / f"mongo-{MONGO_JAVA_SERVER_VERSION}-classes-{digest}"
     with made_once(target) as scratch:
         if scratch is not None:
-            command = [compiler, "-cp", f"{libraries}/*", "-d", str(scratch), str(_SOURCE)]
+            command = [compiler, "-cp", f"{libraries}/*", "-d", str(scratch), *map(str, sources)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
             if done.returncode != 0:
-                msg = f"{_SOURCE.name} does not compile:\n{done.stderr}"
+                msg = f"the MongoDB server's main class does not compile:\n{done.stderr}"
                 raise ServiceFailed(msg)
-            shutil.copy(_SOURCE, scratch)
     return target
