@@ -17,8 +17,6 @@ _COORDINATES = (
     f"de.bwaldvogel:mongo-java-server-h2-backend:{MONGO_JAVA_SERVER_VERSION}",
     "org.slf4j:slf4j-simple:2.0.17",
 )
-_CLASSES = ("ServeMongo", "PackedCollection", "IdIndex", "HashIndex")
-_SOURCES = [Path(__file__).with_name(f"{name}.java") for name in _CLASSES]
 
 
 class MongoServer(Server):
@@ -84,6 +82,6 @@ def _compiled() -> Path:
             command = [compiler, "-cp", f"{libraries}/*", "-d", str(scratch), *map(str, sources)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
             if done.returncode != 0:
-                msg = f"the MongoDB server's main class does not compile:\n{done.stderr}"
+                msg = f"the MongoDB server's classes do not compile:\n{done.stderr}"
                 raise ServiceFailed(msg)
     return target
