@@ -27,6 +27,9 @@ from fraudstream.topics import Topics
 CHUNK_ROWS = 500
 """Rows handed over at once: so few that a chunk takes milliseconds, and clock and screen keep up."""
 
+MESSAGE_BYTES_MAX = 1_000_000
+"""What clients send at most by default, a little below what brokers take."""
+
 MODEL_AFTER_HEADER = "fraudstream-model-after"
 """A transaction with this header is scored once the serving model has learned up to that training offset."""
 
@@ -112,6 +115,8 @@ class _Replay:
         self._settlement = settlement
         self._show = show
         self._headers: Headers = ()
+        # What a model learns depends on the order of its labels, and only one partition has a definite order.
+        self._label_partition = None if settlement is None else 0
         self._started = time.monotonic()
         self._due: list[Due] = []
 
@@ -128,6 +133,10 @@ class _Replay:
                         await self._send(chunk)
                         chunk = []
                         await self._teach()
+                if len(row.value) > MESSAGE_BYTES_MAX:
+                    await self._send(chunk)
+                    msg = f"row {number}: {len(row.value)} bytes are too many for one message"
+                    raise InvalidInput(msg)  # noqa: TRY301 - told like every other wrong row
                 chunk.append(row)
                 if len(chunk) >= CHUNK_ROWS or not self._has_time_for(len(chunk)):
                     await self._send(chunk)
@@ -177,7 +186,11 @@ class _Replay:
         now = datetime.now(UTC)
         messages = [label_message(label, self._epoch, now) for label in due]
         for start in range(0, len(messages), CHUNK_ROWS):
-            await self._sender.send(self._topics.labels.name, messages[start : start + CHUNK_ROWS])
+            await self._sender.send(
+                self._topics.labels.name,
+                messages[start : start + CHUNK_ROWS],
+                partition=self._label_partition,
+            )
         self._tally.labels += len(messages)
 
     async def _teach(self) -> None:

@@ -21,13 +21,18 @@ from fraudstream.settings import Settings
 DELIVERY_TIMEOUT_MS = 60_000
 """A broker that restarts is back within a minute; longer and the person at the terminal should know."""
 
+_ANY_PARTITION = -1
+"""librdkafka's word for: as the key says."""
+
 Headers = Sequence[tuple[str, bytes]]
 
 
 class Sender(Protocol):
     """Sends rows in order; within a partition they arrive in that order, each once."""
 
-    async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
+    async def send(
+        self, topic: str, rows: Sequence[Row], headers: Headers = (), *, partition: int | None = None
+    ) -> None:
         """Hand rows over; wait only while too much is under way. A row with a label learns its position.
 
         Raises
@@ -85,7 +90,10 @@ class _LibrdkafkaSender:
         )
         self._failure: str | None = None
 
-    async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
+    async def send(
+        self, topic: str, rows: Sequence[Row], headers: Headers = (), *, partition: int | None = None
+    ) -> None:
+        place = _ANY_PARTITION if partition is None else partition
         produce, poll = self._producer.produce, self._producer.poll
         extra: Any = list(headers) or None
         for row in rows:
@@ -93,7 +101,7 @@ class _LibrdkafkaSender:
             note = self._note_failure if row.label is None else partial(self._note, row)
             while True:
                 try:
-                    produce(topic, row.value, row.key, on_delivery=note, headers=extra)
+                    produce(topic, row.value, row.key, place, on_delivery=note, headers=extra)
                     break
                 except BufferError:  # its queue is full: brokers are the slower side
                     poll(0)
@@ -150,32 +158,38 @@ class _AiokafkaSender:
             await self._producer.stop()
             raise StoreUnavailable("kafka", repr(exc)) from exc  # noqa: EM101 - the store's name
 
-    async def send(self, topic: str, rows: Sequence[Row], headers: Headers = ()) -> None:
+    async def send(
+        self, topic: str, rows: Sequence[Row], headers: Headers = (), *, partition: int | None = None
+    ) -> None:
         try:
-            await self._send(topic, rows, headers)
+            by_partition = (
+                {partition: list(rows)} if partition is not None else await self._by_key(topic, rows)
+            )
+            for number, group in by_partition.items():
+                await self._send(topic, number, group, headers)
         except KafkaError as exc:
             raise StoreUnavailable("kafka", repr(exc)) from exc  # noqa: EM101 - the store's name
 
-    async def _send(self, topic: str, rows: Sequence[Row], headers: Headers) -> None:
+    async def _by_key(self, topic: str, rows: Sequence[Row]) -> dict[int, list[Row]]:
         count = len(await self._producer.partitions_for(topic))
         by_partition: dict[int, list[Row]] = {}
         spare = next(self._keyless) % count
         for row in rows:
             partition = spare if row.key is None else (murmur2(row.key) & 0x7FFFFFFF) % count
             by_partition.setdefault(partition, []).append(row)
-        for partition, group in by_partition.items():
-            batch = self._producer.create_batch()
-            taken: list[Row] = []
-            for row in group:
-                place = {"key": row.key, "value": row.value, "timestamp": None, "headers": list(headers)}
-                if batch.append(**place) is None:
-                    await self._dispatch(batch, topic, partition, taken)
-                    batch, taken = self._producer.create_batch(), []
-                    if batch.append(**place) is None:
-                        reason = f"a row of {len(row.value)} bytes is too large"
-                        raise StoreUnavailable("kafka", reason)  # noqa: EM101 - the store's name
-                taken.append(row)
-            await self._dispatch(batch, topic, partition, taken)
+        return by_partition
+
+    async def _send(self, topic: str, partition: int, group: list[Row], headers: Headers) -> None:
+        batch = self._producer.create_batch()
+        taken: list[Row] = []
+        for row in group:
+            place = {"key": row.key, "value": row.value, "timestamp": None, "headers": list(headers)}
+            if batch.append(**place) is None:
+                await self._dispatch(batch, topic, partition, taken)
+                batch, taken = self._producer.create_batch(), []
+                batch.append(**place)  # the first record of a batch always fits
+            taken.append(row)
+        await self._dispatch(batch, topic, partition, taken)
 
     async def _dispatch(self, batch: Any, topic: str, partition: int, rows: list[Row]) -> None:
         batch.close()
