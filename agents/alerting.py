@@ -6,6 +6,7 @@ import msgspec
 
 from fraudstream.app import AgentApp
 from fraudstream.core.messages import Decision, Position
+from fraudstream.core.scoring import BEYOND_BUDGET
 from fraudstream.delivery.records import OutRecord, is_claim
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.work import Work
@@ -16,13 +17,17 @@ class _Decided(msgspec.Struct):
 
     source: Position
     decision: Decision
+    flags: tuple[str, ...] = ()
 
 
 _decode = msgspec.json.Decoder(_Decided).decode
 
 
 class AlertPeople:
-    """Publish classifications of ``review`` and above as alerts, unchanged and aligned with their source."""
+    """Publish classifications of ``review`` and above as alerts, unchanged and aligned with their source.
+
+    What was declined beyond the review budget is no alert: no person has the time to see it.
+    """
 
     def __init__(self, app: AgentApp) -> None:
         self._metrics = app.context.metrics
@@ -39,8 +44,10 @@ class AlertPeople:
         for record in part.records:
             if record.value and not is_claim(record):
                 decided = _decode(record.value)
-                if decided.decision is not Decision.APPROVE:
-                    alerts.append(OutRecord(decided.source.offset, record.key, record.value, record.timestamp))
+                if decided.decision is not Decision.APPROVE and BEYOND_BUDGET not in decided.flags:
+                    alerts.append(
+                        OutRecord(decided.source.offset, record.key, record.value, record.timestamp)
+                    )
         return Work(outputs=alerts, done=lambda: self._metrics.alerts.inc(len(alerts)))
 
 

@@ -10,8 +10,10 @@ from aiokafka import ConsumerRecord
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import encode_classification, encode_label
+from fraudstream.core.learner import probability
 from fraudstream.core.messages import Classification, Label, LabelSource, Position, Transaction
 from fraudstream.core.policy import Policy
+from fraudstream.core.policy_file import load_policy
 from fraudstream.core.scoring import PartitionState, classify
 from fraudstream.core.wire_formats import load_wire_formats
 from fraudstream.delivery.epoch import EpochGuard
@@ -20,12 +22,13 @@ from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage
+from fraudstream.settings import Settings
 from tables.card_history import card_history, changes
 from tables.serving_model import FollowedModel, serving_model
 
 log = logging.getLogger(__name__)
 
-#: Header of a transaction that must be scored by a model which has learned the training example of that offset.
+#: Header of a transaction to be scored by a model which has learned the training example of that offset.
 MODEL_AFTER_HEADER = "fraudstream-model-after"
 
 
@@ -44,7 +47,7 @@ class ScoreTransactions:
         self._formats = load_wire_formats(
             settings.wire_formats, card_hash_key=key.get_secret_value().encode() if key else None
         )
-        self._policy = Policy(review_at=settings.review_at, decline_at=settings.decline_at)
+        self._policy = _policy(settings)
         self._dead_letters = context.dead_letters()
         self._warned: set[str] = set()
 
@@ -60,7 +63,9 @@ class ScoreTransactions:
                 for name, value in record.headers:
                     if name == MODEL_AFTER_HEADER and value.isdigit():
                         needed = max(needed, int(value))
-        return self._model.wait_until_learned(needed) if needed > self._model.serving.training_offset else None
+        return (
+            self._model.wait_until_learned(needed) if needed > self._model.serving.training_offset else None
+        )
 
     def judge(self, part: RecordSlice) -> Work:
         """Classify each transaction; what is none becomes a dead letter, and its neighbours are scored."""
@@ -131,7 +136,19 @@ class ScoreTransactions:
             decisions[classification.decision] = decisions.get(classification.decision, 0) + 1
         for decision, number in decisions.items():
             metrics.classifications.labels(decision=decision).inc(number)
+        reviews = [state.review for state in self._table.states.values() if state.review is not None]
+        if reviews:
+            thresholds = [probability(review.threshold) for review in reviews]
+            metrics.review_threshold.set(sum(thresholds) / len(thresholds))
+            metrics.review_precision.set(sum(review.precision for review in reviews) / len(reviews))
         metrics.end_to_end_latency_seconds.observe(max(0.0, time.time() - part.timestamp / 1000))
+
+
+def _policy(settings: Settings) -> Policy:
+    if settings.policy is not None:
+        return load_policy(settings.policy)
+    budget = float(settings.review_budget) if settings.review_by == "budget" else None
+    return Policy(review_at=settings.review_at, decline_at=settings.decline_at, budget=budget)
 
 
 def attach(app: AgentApp) -> None:

@@ -65,7 +65,17 @@ class Metrics:
         self.alerts = self._counter(
             "fraudstream_alerts_total",
             "Alerts published.",
-            "Above the review budget: raise FRAUDSTREAM_REVIEW_AT.",
+            "Above the review budget: set FRAUDSTREAM_REVIEW_BY to budget, or look for rules that fire much.",
+        )
+        self.review_threshold = self._gauge(
+            "fraudstream_review_threshold",
+            "Score above which a transaction is an alert under the review budget, mean over partitions.",
+            "Far from usual: the model or the traffic has changed; `fraudstream drift report` tells where.",
+        )
+        self.review_precision = self._gauge(
+            "fraudstream_review_expected_precision_ratio",
+            "Share of fraud expected among recent alerts: the mean of their scores.",
+            "Low: the budget is larger than what stands out. Near 1: a larger one would find more fraud.",
         )
         self.dead_letters = self._counter(
             "fraudstream_dead_letters_total",

@@ -82,8 +82,22 @@ class Settings(BaseSettings):
         default=timedelta(days=7),
         description="How late a label inside a transaction is taken to become known.",
     )
+    review_by: Literal["budget", "threshold"] = Field(
+        default="budget",
+        description="What finds the alerts: `budget` holds `review_budget`, `threshold` takes `review_at`.",
+    )
     review_budget: int = Field(default=100, ge=1, description="Alerts a day that people can look at.")
-    review_at: float = Field(default=0.3, ge=0, le=1, description="Scores from here on are decided `review`.")
+    policy: FilePath | None = Field(
+        default=None,
+        description="TOML file with thresholds or costs, lists and rules, in place of the four settings "
+        "around this one; see `docs/policy.md`.",
+    )
+    review_at: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Scores from here on are decided `review`; under a budget, where its threshold begins.",
+    )
     decline_at: float = Field(
         default=0.9, ge=0, le=1, description="Scores from here on are decided `decline`."
     )

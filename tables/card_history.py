@@ -1,20 +1,25 @@
-"""Histories of cards and running means of currencies, a source partition."""
+"""Histories of cards, running means of currencies and the review budget, a source partition."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from fraudstream.app import AgentApp
 from fraudstream.core.history import CardHistory, CurrencyMeans
+from fraudstream.core.review_budget import ReviewBudget
 from fraudstream.core.scoring import PartitionState
 from fraudstream.delivery.table import SliceTable
 from fraudstream.errors import InvalidMessage
 
-_CARD, _CURRENCY = b"c", b"m"
+_CARD, _CURRENCY, _REVIEW = b"c", b"m", b"r"
+
+S = TypeVar("S", CardHistory, CurrencyMeans, ReviewBudget)
 
 #: Entries are (epoch, state): offsets of another epoch say nothing about this one.
 _card = msgspec.msgpack.Decoder(tuple[int, CardHistory])
 _currency = msgspec.msgpack.Decoder(tuple[int, CurrencyMeans])
+_review = msgspec.msgpack.Decoder(tuple[int, ReviewBudget])
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -25,7 +30,9 @@ def card_history(app: AgentApp) -> SliceTable[PartitionState]:
     def restore(state: PartitionState, key: bytes, value: bytes | None) -> None:
         restore_entry(state, key, value, settings.epoch)
 
-    return app.table("card-history", new=lambda _: PartitionState(settings.partitions), restore=restore, view=_view)
+    return app.table(
+        "card-history", new=lambda _: PartitionState(settings.partitions), restore=restore, view=_view
+    )
 
 
 def changes(state: PartitionState, epoch: int) -> list[tuple[bytes, bytes | None]]:
@@ -35,6 +42,9 @@ def changes(state: PartitionState, epoch: int) -> list[tuple[bytes, bytes | None
         (_CARD + card_id.encode(), _encode((epoch, history))) for card_id, history in cards.items()
     ]
     entries += [(_CURRENCY + currency.encode(), _encode((epoch, mean))) for currency, mean in means.items()]
+    review = state.take_review()
+    if review is not None:
+        entries.append((_REVIEW, _encode((epoch, review))))
     return entries
 
 
@@ -49,22 +59,28 @@ def restore_entry(state: PartitionState, key: bytes, value: bytes | None, epoch:
         If it is no such entry.
     """
     kind, name = key[:1], key[1:].decode()
+    if kind == _REVIEW:
+        state.review = None if value is None else _restored(_review, value, epoch)
+        return
     table: dict[str, CardHistory] | dict[str, CurrencyMeans] = state.cards if kind == _CARD else state.means
     if value is None:
         table.pop(name, None)
         return
+    if kind == _CARD:
+        state.cards[name] = _restored(_card, value, epoch)
+    else:
+        state.means[name] = _restored(_currency, value, epoch)
+
+
+def _restored(decoder: "msgspec.msgpack.Decoder[tuple[int, S]]", value: bytes, epoch: int) -> S:
     try:
-        if kind == _CARD:
-            written_in, history = _card.decode(value)
-            state.cards[name] = history
-        else:
-            written_in, history = _currency.decode(value)  # type: ignore[assignment]
-            state.means[name] = history  # type: ignore[assignment]
+        written_in, state = decoder.decode(value)
     except msgspec.MsgspecError as exc:
         fault = f"expected an entry of card-history: {exc}"
         raise InvalidMessage(fault) from exc
     if written_in != epoch:
-        history.applied = -1
+        state.applied = -1
+    return state
 
 
 def _view(state: PartitionState) -> Mapping[str, CardHistory]:

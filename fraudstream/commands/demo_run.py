@@ -90,6 +90,7 @@ async def run_demo(
             "FRAUDSTREAM_MONGO_URL": f"sqlite:///{archive}",
             "FRAUDSTREAM_MARIADB_URL": f"sqlite:///{counts}",
             "FRAUDSTREAM_DATA_DIR": str(folder),
+            "FRAUDSTREAM_REVIEW_BY": "threshold",  # a demo lasts minutes, and a budget is one of days
             # Shorter than in production: five minutes of event time pass here in a sixth of a second.
             "FRAUDSTREAM_FLUSH_INTERVAL_SECONDS": "1",
             "FRAUDSTREAM_KAFKA_CHECK_CRCS": "false",

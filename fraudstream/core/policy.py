@@ -1,7 +1,11 @@
-"""What a score leads to: thresholds and named rules."""
+"""What a score leads to: a review budget, thresholds or costs, and above them named lists and rules."""
+
+from typing import NamedTuple
 
 import msgspec
 
+from fraudstream.core.cost import ANY, Costs
+from fraudstream.core.lists import NamedList
 from fraudstream.core.messages import Decision, Transaction
 from fraudstream.errors import InvalidInput
 
@@ -14,6 +18,8 @@ DECLINE_AT = 0.9
 """On that stream 996 of 1,000 transactions declined are fraud."""
 
 _SEVERITY = {decision: rank for rank, decision in enumerate(Decision)}
+_LISTS_BY = (Decision.DECLINE, Decision.APPROVE, Decision.REVIEW)
+"""Precedence among lists: who blocks is right before who trusts."""
 
 
 class AmountRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,16 +39,40 @@ class AmountRule(msgspec.Struct, frozen=True, kw_only=True):
         return amount is not None and amount >= self.amount_minor and transaction.currency == self.currency
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Thresholds and rules that turn a score into a decision.
+class Judgement(NamedTuple):
+    """What a policy makes of one transaction.
 
-    A score of at least ``review_at`` is reviewed, of at least ``decline_at`` declined. Rules may only raise
-    the decision; each one that fires is recorded, also where the score alone led as far.
+    ``rules``: names of the lists and rules that fired, in order of precedence. ``alert``: whether a person
+    must see it.
+    """
+
+    decision: Decision
+    rules: tuple[str, ...]
+    alert: bool
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What turns a score into a decision.
+
+    The score leads to a decision in one of three ways:
+
+    * ``budget``, alerts a day: what exceeds the threshold of a
+      :class:`~fraudstream.core.review_budget.ReviewBudget` is reviewed. From ``decline_at`` on a transaction
+      is declined in any case, and is an alert if it exceeds that threshold too.
+    * ``costs`` by currency, and under ``default`` those of every other: the decision whose expected cost is
+      lowest, the milder of equals. A transaction without an amount, or of a currency without costs, goes by
+      the thresholds.
+    * else thresholds: a score of at least ``review_at`` is reviewed, of at least ``decline_at`` declined.
+
+    Above the score, in this precedence: lists that decline, lists that approve, then lists and rules that
+    raise the decision, never lower it. Everything that fires is recorded in this order, also where the score
+    alone, or an earlier one, led as far.
 
     Raises
     ------
     InvalidInput
-        The thresholds are not in order within [0, 1], or two rules share a name.
+        The thresholds are not in order within [0, 1], the budget is not above 0, both budget and costs are
+        given, or two lists or rules share a name.
 
     Examples
     --------
@@ -53,30 +83,96 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     review_at: float = REVIEW_AT
     decline_at: float = DECLINE_AT
     rules: tuple[AmountRule, ...] = ()
+    lists: tuple[NamedList, ...] = ()
+    budget: float | None = None
+    costs: dict[str, Costs] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse thresholds and rules that contradict themselves."""
+        """Refuse a policy that contradicts itself; put lists into their precedence."""
         if not 0.0 <= self.review_at <= self.decline_at <= 1.0:
             fault = f"expected 0 <= review_at <= decline_at <= 1, got {self.review_at} and {self.decline_at}"
             raise InvalidInput(fault)
-        names = [rule.name for rule in self.rules]
+        if self.budget is not None and not 0.0 < self.budget < float("inf"):
+            fault = f"expected a budget of more than 0 alerts a day, got {self.budget}"
+            raise InvalidInput(fault)
+        if self.budget is not None and self.costs is not None:
+            fault = "expected budget or costs, got both: they are two ways to find one threshold"
+            raise InvalidInput(fault)
+        names = [one.name for one in self.lists] + [rule.name for rule in self.rules]
         if len(set(names)) != len(names):
             fault = f"expected rules of differing names, got {names}"
             raise InvalidInput(fault)
+        ordered = sorted(self.lists, key=lambda one: _LISTS_BY.index(one.decision))
+        msgspec.structs.force_setattr(self, "lists", tuple(ordered))
 
     def of_score(self, score: float) -> Decision:
-        """Return what the score alone leads to."""
+        """Return what the score alone leads to by the thresholds."""
         if score < self.review_at:
             return Decision.APPROVE
         return Decision.REVIEW if score < self.decline_at else Decision.DECLINE
 
+    def judge(self, score: float, transaction: Transaction, stands_out: bool | None = None) -> Judgement:
+        """Return the decision, what fired, and whether a person must see it.
+
+        Parameters
+        ----------
+        score
+            Estimated probability of fraud.
+        transaction
+            As accepted.
+        stands_out
+            Whether the score exceeds the threshold of the review budget; ``None`` without a budget.
+        """
+        if stands_out is not None:
+            decision = (
+                Decision.DECLINE
+                if score >= self.decline_at
+                else Decision.REVIEW
+                if stands_out
+                else Decision.APPROVE
+            )
+            alert = stands_out
+        else:
+            decision = self.of_score(score) if self.costs is None else self._cheapest(score, transaction)
+            alert = decision is not Decision.APPROVE
+        if not self.rules and not self.lists:
+            return Judgement(decision, (), alert)
+        return self._overruled(decision, alert, transaction)
+
     def decide(self, score: float, transaction: Transaction) -> tuple[Decision, tuple[str, ...]]:
-        """Return the decision, and the names of the rules that fired, in the order of the policy."""
-        decision = self.of_score(score)
-        if not self.rules:
-            return decision, ()
-        fired = [rule for rule in self.rules if rule.fires(transaction)]
-        for rule in fired:
-            if _SEVERITY[rule.decision] > _SEVERITY[decision]:
-                decision = rule.decision
-        return decision, tuple(rule.name for rule in fired)
+        """Return decision and names of what fired, where no review budget is kept."""
+        return self.judge(score, transaction)[:2]
+
+    def _overruled(self, decision: Decision, alert: bool, transaction: Transaction) -> Judgement:
+        settled: Decision | None = None
+        raised = decision
+        fired = []
+        for one in self.lists:
+            if one.speaks(transaction):
+                fired.append(one.name)
+                if one.decision is not Decision.REVIEW:
+                    settled = settled or one.decision
+                elif raised is Decision.APPROVE:
+                    raised = Decision.REVIEW
+        for rule in self.rules:
+            if rule.fires(transaction):
+                fired.append(rule.name)
+                if _SEVERITY[rule.decision] > _SEVERITY[raised]:
+                    raised = rule.decision
+        if settled is not None:
+            return Judgement(settled, tuple(fired), settled is Decision.DECLINE)
+        return Judgement(raised, tuple(fired), alert or raised is not decision)
+
+    def _cheapest(self, score: float, transaction: Transaction) -> Decision:
+        assert self.costs is not None  # noqa: S101 - the caller asked
+        amount = transaction.amount_minor
+        costs = self.costs.get(transaction.currency or "") or self.costs.get(ANY)
+        if amount is None or costs is None:
+            return self.of_score(score)
+        return min(
+            Decision,
+            key=lambda decision: (
+                score * costs.loss(decision, True, amount)
+                + (1.0 - score) * costs.loss(decision, False, amount)
+            ),
+        )

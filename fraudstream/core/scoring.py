@@ -10,13 +10,18 @@ from fraudstream.core.crosses import cross_keys
 from fraudstream.core.features import Observation, observe
 from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
 from fraudstream.core.learner import probability
-from fraudstream.core.messages import Classification, Features, Position, Transaction
-from fraudstream.core.policy import Policy
+from fraudstream.core.messages import Classification, Decision, Features, Position, Transaction
+from fraudstream.core.policy import Judgement, Policy
 from fraudstream.core.reasons import reasons
+from fraudstream.core.review_budget import ReviewBudget
 from fraudstream.core.risk import UNKNOWN, EntityRisk
 from fraudstream.core.serving import ServingModel
 
 DEGRADED = "degraded"
+
+BEYOND_BUDGET = "beyond_budget"
+"""Flag of a transaction declined for its score, of which no person is told: the day's budget of alerts goes
+to higher ones."""
 
 LARGEST_AMOUNT_MINOR = 10**15
 """Amounts above count as this one: far beyond the last bin of every grid, and safe to compute with."""
@@ -25,30 +30,45 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PartitionState:
-    """What one source partition remembers: a history for each card, running means for each currency.
+    """What one source partition remembers: cards' histories, currencies' running means, the review budget.
 
     Parameters
     ----------
     partition_count
-        Of the source topic: its partitions share the window of the running means.
+        Of the source topic: its partitions share the window of the running means and the review budget.
     cards, means
         What a changelog held of this partition; both are kept and changed in place. A transaction without a
         currency belongs to the currency ``""``.
+    review
+        The threshold of the review budget, as a changelog held it.
     """
 
-    __slots__ = ("_touched_cards", "_touched_means", "cards", "means", "window")
+    __slots__ = (
+        "_touched_cards",
+        "_touched_means",
+        "_touched_review",
+        "cards",
+        "means",
+        "partition_count",
+        "review",
+        "window",
+    )
 
     def __init__(
         self,
         partition_count: int = 1,
         cards: dict[str, CardHistory] | None = None,
         means: dict[str, CurrencyMeans] | None = None,
+        review: ReviewBudget | None = None,
     ) -> None:
+        self.partition_count = partition_count
         self.window = MEAN_WINDOW / partition_count
         self.cards: dict[str, CardHistory] = {} if cards is None else cards
         self.means: dict[str, CurrencyMeans] = {} if means is None else means
+        self.review = review
         self._touched_cards: set[str] = set()
         self._touched_means: set[str] = set()
+        self._touched_review = False
 
     def see(
         self, transaction: Transaction, serving: ServingModel
@@ -90,6 +110,29 @@ class PartitionState:
             if offset > means.applied:
                 means.fold(offset, observation.amount, observation.deviation_squared, self.window)
                 self._touched_means.add(currency)
+
+    def judge(
+        self, policy: Policy, transaction: Transaction, offset: int, at: float, score: float
+    ) -> Judgement:
+        """Decide on a score by a policy, and let its review budget take note, each transaction only once.
+
+        Every partition spends an equal share of the budget.
+        """
+        if policy.budget is None:
+            return policy.judge(score, transaction)
+        review = self.review
+        if review is None:
+            review = self.review = ReviewBudget.starting_at(policy.review_at)
+        judged = policy.judge(score, transaction, review.is_exceeded_by(score))
+        if offset > review.applied:
+            review.fold(offset, at, judged.alert, score, policy.budget / self.partition_count)
+            self._touched_review = True
+        return judged
+
+    def take_review(self) -> ReviewBudget | None:
+        """Return the review budget if it moved since the last call: a checkpoint must keep it."""
+        moved, self._touched_review = self._touched_review, False
+        return self.review if moved else None
 
     def take_touched(self) -> tuple[dict[str, CardHistory], dict[str, CurrencyMeans]]:
         """Return histories and means changed since the last call: what a checkpoint must keep."""
@@ -141,7 +184,10 @@ def classify(  # noqa: PLR0913, PLR0917
     score = probability(logit + serving.intercept)
     told = reasons(parts, transaction, observation, history, risk)
     state.fold(transaction, position.offset, observation, history)
-    decision, rules = policy.decide(score, transaction)
+    decision, rules, alert = state.judge(policy, transaction, position.offset, observation.at, score)
+    flags = () if serving.version else (DEGRADED,)
+    if decision is Decision.DECLINE and not alert:
+        flags = (*flags, BEYOND_BUDGET)
     return Classification(
         source=position,
         transaction=transaction,
@@ -158,5 +204,5 @@ def classify(  # noqa: PLR0913, PLR0917
         rules=rules,
         model_version=serving.version,
         scored_at=scored_at,
-        flags=() if serving.version else (DEGRADED,),
+        flags=flags,
     )

@@ -17,7 +17,7 @@ from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Decision, LabelValue, Position, Transaction
 from fraudstream.core.policy import AmountRule, Policy
 from fraudstream.core.risk import EntityRisk
-from fraudstream.core.scoring import DEGRADED, PartitionState, classify
+from fraudstream.core.scoring import BEYOND_BUDGET, DEGRADED, PartitionState, classify
 from fraudstream.core.serving import ServingModel
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
 from fraudstream.core.terms import CROSS_TERMS, STATE_TERMS
@@ -254,3 +254,39 @@ def test_amounts_beyond_reason_and_refunds_are_scored_like_the_largest_and_the_s
 
     assert keys(10**40) == keys(10**15)
     assert keys(-500) == keys(0)
+
+
+def test_a_replayed_transaction_uses_up_no_budget() -> None:
+    state, policy = PartitionState(), Policy(budget=10)
+    for offset in range(5):
+        scored(transaction(offset / 10), offset, state, policy=policy)
+    kept = state.take_review()
+    assert kept is not None
+    before = copy.copy(kept)
+
+    for offset in range(5):
+        scored(transaction(offset / 10), offset, state, policy=policy)
+
+    assert state.review == before
+    assert state.take_review() is None
+
+
+def test_every_partition_spends_an_equal_share_of_the_budget() -> None:
+    whole, half = PartitionState(1), PartitionState(2)
+    for offset in range(500):
+        scored(transaction(offset / 100), offset, whole, policy=Policy(budget=50))
+        scored(transaction(offset / 100), offset, half, policy=Policy(budget=100))
+
+    assert whole.review == half.review
+
+
+def test_what_is_declined_beyond_the_budget_is_marked_so() -> None:
+    state, policy = PartitionState(), Policy(budget=10, review_at=0.0, decline_at=0.0)
+    scored(transaction(), 0, state, policy=policy)
+    assert state.review is not None
+    state.review.threshold = 10.0
+
+    made = scored(transaction(), 1, state, policy=policy)
+
+    assert made.decision is Decision.DECLINE
+    assert BEYOND_BUDGET in made.flags
