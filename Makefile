@@ -61,11 +61,13 @@ test-fast: $(VENV)/.tools ## Run the tests that need no service and little time
 
 .PHONY: check
 check: $(VENV)/.tools ## Check style, types, import directions, and that documents agree with the code
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest --quiet tests/repository
+	@status=0; set -x; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/lint-imports || status=1; \
+	$(BIN)/python -m pytest --quiet tests/repository || status=1; \
+	{ set +x; } 2>/dev/null; exit $$status
 
 .PHONY: format
 format: $(VENV)/.tools ## Put the code into its one layout
