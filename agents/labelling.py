@@ -97,7 +97,10 @@ class LabelTransactions:
         arrived: list[_Arrived],
         accepted: dict[Position, tuple[Label, LabelPosition]],
     ) -> None:
-        """Find what the labels are about, and add to ``work`` what follows. Changes nothing if the archive does not answer."""
+        """Find what the labels are about, and add to ``work`` what follows.
+
+        Changes nothing if the archive does not answer.
+        """
         await self._open()
         now = datetime.now(UTC)
         due = [one for one in arrived if is_due(one.label, now)]
@@ -112,7 +115,9 @@ class LabelTransactions:
                 changed[one.offset] = None
         known: dict[Position, tuple[LabelValue, LabelPosition]] = {}
         for one, candidates in zip(due, found, strict=True):
-            outcome = self._resolve(work, LabelPosition(partition, one.offset), one, candidates, known, accepted)
+            outcome = self._resolve(
+                work, LabelPosition(partition, one.offset), one, candidates, known, accepted
+            )
             if outcome is LabelOutcome.WAITING:
                 one.raw.put_off(time.time())
                 if one.offset not in waiting.labels:
@@ -125,7 +130,7 @@ class LabelTransactions:
                 self._count(one.label, outcome)
         work.changes = [waiting.entry(offset) for offset in changed]
 
-    def _resolve(  # noqa: PLR0913
+    def _resolve(  # noqa: PLR0913, PLR0917 - one label with all it may change
         self,
         work: Work,
         position: LabelPosition,
@@ -138,15 +143,20 @@ class LabelTransactions:
             if candidate.label is not None:
                 known.setdefault(candidate.source, (candidate.label.label, candidate.label.position))
         try:
-            chosen = choose(one.label, [decode_classification(candidate.classification) for candidate in candidates])
+            chosen = choose(
+                one.label, [decode_classification(candidate.classification) for candidate in candidates]
+            )
             if chosen is None:
                 waited = time.time() - one.raw.received_at
                 if waited < self._deadline:
                     return LabelOutcome.WAITING
                 fault = f"no such transaction was archived within {self._deadline:.0f} seconds"
-                raise InvalidMessage(fault, "position" if one.label.position else "transaction_id")  # noqa: TRY301
+                field = "position" if one.label.position else "transaction_id"
+                raise InvalidMessage(fault, field)  # noqa: TRY301 - refused like an ambiguous one, below
         except InvalidMessage as exc:
-            letter = Letter(self._topic, position.partition, one.offset, one.raw.timestamp_ms, one.raw.key, one.raw.value)
+            letter = Letter(
+                self._topic, position.partition, one.offset, one.raw.timestamp_ms, one.raw.key, one.raw.value
+            )
             self._dead_letters.add_letter(work, letter, exc)
             return LabelOutcome.REFUSED
         before = known.get(chosen.source)
@@ -154,7 +164,14 @@ class LabelTransactions:
         if outcome in {LabelOutcome.ACCEPTED, LabelOutcome.CORRECTED}:
             replaces = before[0] if before is not None and outcome is LabelOutcome.CORRECTED else None
             example = example_of(chosen, one.label, position, replaces)
-            work.outputs.append(OutRecord(one.offset, str(chosen.source).encode(), encode_training_example(example), one.raw.timestamp_ms))
+            work.outputs.append(
+                OutRecord(
+                    one.offset,
+                    str(chosen.source).encode(),
+                    encode_training_example(example),
+                    one.raw.timestamp_ms,
+                )
+            )
             known[chosen.source] = (one.label.label, position)
             accepted[chosen.source] = (one.label, position)
         return outcome

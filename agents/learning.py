@@ -28,7 +28,8 @@ _encode_row = msgspec.msgpack.Encoder().encode
 class LearnExamples:
     """Learn training examples in their order, and publish the model a few times a second.
 
-    The snapshot carries the offset it has learned up to; a restart goes on from there, whatever was committed.
+    The snapshot carries the offset it has learned up to; a restart goes on from there, whatever was
+    committed.
     """
 
     def __init__(self, app: AgentApp) -> None:
@@ -53,12 +54,16 @@ class LearnExamples:
             self._learner = Learner.restore(decode_snapshot(last.value), risks)
         self._published = self._learner.training_offset
         end = self._published + 1
-        async for record in reader.read(topics.training_examples.name, 0, max(0, end - REMEMBERED_LABELS), end):
+        async for record in reader.read(
+            topics.training_examples.name, 0, max(0, end - REMEMBERED_LABELS), end
+        ):
             try:
                 self._learner.remember(decode_training_example(record.value))
             except InvalidMessage:
                 continue  # it went to the dead letters when it was new
-        log.info("learner goes on", extra={"version": self._learner.version, "training_offset": self._published})
+        log.info(
+            "learner goes on", extra={"version": self._learner.version, "training_offset": self._published}
+        )
 
     async def _read_risks(self) -> dict[str, object]:
         rows: dict[str, object] = {}
@@ -93,12 +98,14 @@ class LearnExamples:
             else:
                 learned += self._learner.learn(example, record.offset) in {Outcome.LEARNED, Outcome.CORRECTED}
         self._dead_letters.brake(len(part), refused)
-        self._context.metrics.stage_seconds.labels(agent="learning", stage="learn").observe(time.perf_counter() - started)
+        self._context.metrics.stage_seconds.labels(agent="learning", stage="learn").observe(
+            time.perf_counter() - started
+        )
         work.done = partial(self._count, learned, part)
         return work
 
     async def _publish(self, offset: int) -> None:
-        """Return when a model that has learned the example at ``offset`` is published, with all risks it changed."""
+        """Return when a model that has learned the example at ``offset`` is published, with its risks."""
         if offset <= self._published:
             return
         await asyncio.sleep(self._next_publication - time.monotonic())
@@ -107,7 +114,9 @@ class LearnExamples:
         rows = self._learner.take_changed()
         snapshot = self._learner.snapshot(datetime.now(UTC))
         encoded = encode_snapshot(snapshot)
-        risks = [AtomicRecord(topics.entity_risk.name, key.encode(), _encode_row(row)) for key, row in rows.items()]
+        risks = [
+            AtomicRecord(topics.entity_risk.name, key.encode(), _encode_row(row)) for key, row in rows.items()
+        ]
         model = AtomicRecord(topics.model_snapshots.name, SNAPSHOT_KEY, encoded)
         await self._publisher.publish(risks, model, RISK_OFFSET_HEADER)
         self._published = max(offset, snapshot.training_offset)

@@ -1,8 +1,9 @@
 """The Faust applications: which agents each role runs, and how they are put together.
 
-Every agent has a Faust app, and so a consumer group, of its own: it commits, fails and falls behind alone, and a store that
-is down stops nobody else. A role is the set of agents that share a process. ``faust -A fraudstream.app worker -l info``
-runs the role named by ``FRAUDSTREAM_ROLE``; ``fraudstream worker`` supervises one process a role.
+Every agent has a Faust app, and so a consumer group, of its own: it commits, fails and falls behind alone,
+and a store that is down stops nobody else. A role is the set of agents that share a process. ``faust -A
+fraudstream.app worker -l info`` runs the role named by ``FRAUDSTREAM_ROLE``; ``fraudstream worker``
+supervises one process a role.
 """
 
 import asyncio
@@ -69,7 +70,7 @@ class AgentApp(faust.App):
             topic_partitions=settings.partitions,
             topic_allow_declare=False,  # topics belong to the operator
             topic_disable_leader=True,
-            table_standby_replicas=0,  # a standby of a memory table reads everything again when it is promoted
+            table_standby_replicas=0,  # a standby in memory reads everything again when it is promoted
             stream_buffer_maxsize=16,  # slices, not records
             stream_wait_empty=True,
             worker_redirect_stdouts=False,
@@ -80,8 +81,6 @@ class AgentApp(faust.App):
         self.slice_transport: SliceTransport = install(self, settings.fetch_wait_ms)
         self.producers = FencedProducers(str(self.conf.id), context.kafka)
         context.health.expect(f"{name} recovered", "partitions are not assigned yet")
-
-    # -- what an agent module calls ------------------------------------------------------------------------------------
 
     def starts_after(self, service: mode.Service) -> None:
         """Have a service running before the agent is, and stopped after it."""
@@ -123,8 +122,6 @@ class AgentApp(faust.App):
             metrics=context.metrics,
         )
         return self.lane
-
-    # -- what Faust calls ----------------------------------------------------------------------------------------------
 
     def on_init_dependencies(self) -> Iterable[Any]:
         """Start our services before the agents, which need them."""
@@ -185,7 +182,7 @@ def _attach(context: WorkerContext, module: str) -> AgentApp:
 
 
 class ProcessServices(mode.Service):
-    """What a worker process runs once, whatever its agents: metrics and health, and the reader of log ends."""
+    """What a worker process runs once, whatever its agents: metrics, health, the reader of log ends."""
 
     #: How often gauges that nobody sets are brought up to date.
     interval_seconds = 1.0

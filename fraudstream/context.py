@@ -57,7 +57,7 @@ class WorkerContext:
     @cached_property
     def archive(self) -> Archive:
         """The archive, not opened yet."""
-        from fraudstream.adapters import connect_archive  # noqa: PLC0415 - drivers cost a worker without stores 0.3 s
+        from fraudstream.adapters import connect_archive  # noqa: PLC0415 - drivers take 0.3 s to import
 
         return connect_archive(self.settings.mongo_url.get_secret_value())
 
@@ -114,7 +114,7 @@ class WorkerContext:
         self.health.affirm(store)
 
     def opener(self, store: str, open_store: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """Return a call that opens a store the first time it is awaited with success, and does nothing afterwards."""
+        """Return a call that opens a store when it is first awaited, and does nothing once that succeeded."""
         self.health.expect(store, "not opened yet")
         opened = False
 

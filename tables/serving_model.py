@@ -49,7 +49,8 @@ class FollowedModel:
                 row = None if record.value is None else msgspec.msgpack.decode(record.value)
                 self.serving.apply_risk(record.key.decode(), row)
             except (InvalidMessage, msgspec.MsgspecError, UnicodeDecodeError) as exc:
-                log.error("risk of a terminal refused", extra={"offset": record.offset, "reason": str(exc)})  # noqa: TRY400
+                extra = {"offset": record.offset, "reason": str(exc)}
+                log.error("risk of a terminal refused", extra=extra)  # noqa: TRY400 - the reason says it all
         self._risk_offset = record.offset
         self._serve_if_complete()
 
@@ -61,7 +62,8 @@ class FollowedModel:
             snapshot = decode_snapshot(record.value)
         except InvalidSnapshot as exc:
             self._context.metrics.snapshots_rejected.inc()
-            log.error("model snapshot refused, the last good one serves on", extra={"offset": record.offset, "reason": str(exc)})  # noqa: TRY400
+            extra = {"offset": record.offset, "reason": str(exc)}
+            log.error("model snapshot refused, the last good one serves on", extra=extra)  # noqa: TRY400 - as above
             return
         self._context.metrics.snapshot_bytes.set(len(record.value))
         needed = int(dict(record.headers).get(RISK_OFFSET_HEADER, b"-1"))

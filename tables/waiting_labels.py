@@ -1,4 +1,4 @@
-"""Labels that wait for their transaction to be archived, or for their time, a partition of the labels topic."""
+"""Labels that wait for their transaction to be archived, or for their time, by partition of their topic."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,11 @@ class WaitingLabels:
 
     def due(self, now: float) -> dict[int, WaitingLabel]:
         """Return the labels to look at again now, in the order they came."""
-        return {offset: self.labels[offset] for offset in sorted(self.labels) if self.labels[offset].next_try <= now}
+        return {
+            offset: self.labels[offset]
+            for offset in sorted(self.labels)
+            if self.labels[offset].next_try <= now
+        }
 
     def entry(self, offset: int) -> tuple[bytes, bytes | None]:
         """Return the changelog entry of an offset: its label, or None when it waits no more."""
@@ -61,4 +65,6 @@ class WaitingLabels:
 
 def waiting_labels(app: AgentApp) -> SliceTable[WaitingLabels]:
     """Declare the table ``waiting-labels`` of an app."""
-    return app.table("waiting-labels", new=WaitingLabels, restore=WaitingLabels.restore, view=WaitingLabels.view)
+    return app.table(
+        "waiting-labels", new=WaitingLabels, restore=WaitingLabels.restore, view=WaitingLabels.view
+    )

@@ -10,12 +10,17 @@ from fraudstream.delivery.table import SliceTable
 def window_counts(app: AgentApp) -> SliceTable[WindowCounts]:
     """Declare the table ``window-counts`` of an app.
 
-    The state of a partition is its :class:`~fraudstream.core.windows.WindowCounts`, which knows its own changelog entries.
+    The state of a partition is its :class:`~fraudstream.core.windows.WindowCounts`, which knows its own
+    changelog entries.
     """
     settings = app.context.settings
     return app.table(
         "window-counts",
-        new=partial(WindowCounts, size_seconds=settings.window_size_seconds, grace_seconds=settings.window_grace_seconds),
+        new=partial(
+            WindowCounts,
+            size_seconds=settings.window_size_seconds,
+            grace_seconds=settings.window_grace_seconds,
+        ),
         restore=WindowCounts.restore,
         view=WindowCounts.view,
     )

@@ -166,7 +166,7 @@ def _with_database(url: str, database: str) -> str:
 
 
 @pytest.fixture
-def stack(  # noqa: PLR0917
+def stack(
     tmp_path: Path, kafka_url: str, mongo_url: str, mariadb_url: str, topic_prefix: str
 ) -> Iterator[Callable[..., Stack]]:
     """Make an installation on the shared services, with its topics: ``stack(FLUSH_INTERVAL_SECONDS=1)``."""

@@ -35,13 +35,21 @@ class Stack:
     """
 
     def __init__(
-        self, directory: Path, kafka_url: str, mongo_url: str, mariadb_url: str, topic_prefix: str, **settings: object
+        self,
+        directory: Path,
+        kafka_url: str,
+        mongo_url: str,
+        mariadb_url: str,
+        topic_prefix: str,
+        **settings: object,
     ) -> None:
         self.directory = directory
         self.prefix = topic_prefix
         self.bootstrap = urlsplit(kafka_url).netloc
         self._mongo_url, self._mariadb_url = mongo_url, mariadb_url
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_")}
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_")
+        }
         values = {
             "KAFKA_URL": kafka_url,
             "MONGO_URL": mongo_url,
@@ -54,19 +62,33 @@ class Stack:
             **settings,
         }
         self.environment |= {f"FRAUDSTREAM_{name}": str(value) for name, value in values.items()}
-        self._producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True, "message.max.bytes": 1_048_588})
+        self._producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "linger.ms": 5,
+                "enable.idempotence": True,
+                "message.max.bytes": 1_048_588,
+            }
+        )
         self._workers: list[subprocess.Popen[bytes]] = []
         self.logs: list[Path] = []
 
-    # -- workers -----------------------------------------------------------------------------------------------------
-
-    def run(self, *arguments: str, check: bool = True, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, check: bool = True, timeout: float = 120
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a ``fraudstream`` command to its end."""
         done = subprocess.run(
-            [*COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+            [*COMMAND, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode != 0:
-            message = f"fraudstream {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            message = (
+                f"fraudstream {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
             raise AssertionError(message)
         return done
 
@@ -75,7 +97,9 @@ class Stack:
 
     def start(self, role: str, **settings: object) -> "subprocess.Popen[bytes]":
         """Start one worker process of a role, and return at once."""
-        environment = self.environment | {f"FRAUDSTREAM_{name}": str(value) for name, value in settings.items()}
+        environment = self.environment | {
+            f"FRAUDSTREAM_{name}": str(value) for name, value in settings.items()
+        }
         environment["FRAUDSTREAM_ROLE"] = role
         number = len(self.logs)
         environment["FRAUDSTREAM_DATA_DIR"] = str(self.directory / f"data-{number}")
@@ -97,12 +121,11 @@ class Stack:
                 worker.kill()
                 worker.wait()
 
-    # -- messages ----------------------------------------------------------------------------------------------------
-
-    def send(  # noqa: PLR0913
+    def send(
         self,
         topic: str,
         value: bytes | str | Mapping[str, Any] | None,
+        *,
         key: str | None = None,
         partition: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
@@ -115,7 +138,12 @@ class Stack:
         while True:
             try:
                 self._producer.produce(
-                    self.prefix + topic, value=value, key=key, headers=list(headers), timestamp=timestamp_ms, **where
+                    self.prefix + topic,
+                    value=value,
+                    key=key,
+                    headers=list(headers),
+                    timestamp=timestamp_ms,
+                    **where,
                 )
             except BufferError:
                 self._producer.poll(0.1)
@@ -128,13 +156,15 @@ class Stack:
         assert self._producer.flush(60) == 0, "messages could not be delivered"
 
     def records(self, topic: str, *, partitions: int | None = None) -> list[Any]:
-        """Return every message of a topic, claims and transaction markers left out, partition after partition."""
+        """Return every message of a topic, partition after partition; claims and markers are left out."""
         return list(self._records(topic, partitions))
 
     def _records(self, topic: str, partitions: int | None) -> Iterator[Any]:
         consumer = self._consumer()
         try:
-            count = partitions or len(consumer.list_topics(self.prefix + topic, timeout=10).topics[self.prefix + topic].partitions)
+            count = partitions or len(
+                consumer.list_topics(self.prefix + topic, timeout=10).topics[self.prefix + topic].partitions
+            )
             for partition in range(count):
                 at = TopicPartition(self.prefix + topic, partition, 0)
                 low, end = consumer.get_watermark_offsets(at, timeout=10)
@@ -155,7 +185,12 @@ class Stack:
 
     def _consumer(self) -> Consumer:
         return Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": "a-test", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "a-test",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
         )
 
     def ends(self, topic: str) -> list[int]:
@@ -164,11 +199,11 @@ class Stack:
         try:
             name = self.prefix + topic
             found = consumer.list_topics(name, timeout=10).topics[name].partitions
-            return [consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1] for p in sorted(found)]
+            return [
+                consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1] for p in sorted(found)
+            ]
         finally:
             consumer.close()
-
-    # -- stores ------------------------------------------------------------------------------------------------------
 
     def archived(self) -> list[dict[str, Any]]:
         """Return every document of the archive."""
@@ -181,10 +216,10 @@ class Stack:
             return client.get_default_database()["classifications"].count_documents({})
 
     def counted(self) -> Counter[tuple[int, int, str, str, str]]:
-        """Return the cells in MariaDB, summed over source partitions, by epoch, window, population, dimension, value."""
+        """Return the cells in MariaDB, partitions summed: epoch, window, population, dimension, value."""
         rows = self.query(
-            "SELECT epoch, CAST(TIMESTAMPDIFF(SECOND, '1970-01-01', window_start) AS SIGNED), population, dimension, value,"
-            " CAST(SUM(count) AS SIGNED) FROM window_counts GROUP BY 1, 2, 3, 4, 5"
+            "SELECT epoch, CAST(TIMESTAMPDIFF(SECOND, '1970-01-01', window_start) AS SIGNED), population,"
+            " dimension, value, CAST(SUM(count) AS SIGNED) FROM window_counts GROUP BY 1, 2, 3, 4, 5"
         )
         return Counter({tuple(row[:5]): row[5] for row in rows})
 
@@ -192,7 +227,10 @@ class Stack:
         """Return the rows of a query on MariaDB."""
         url = urlsplit(self._mariadb_url)
         connection = pymysql.connect(
-            host=url.hostname or "", port=url.port or 3306, user=url.username or "", password=url.password or "",
+            host=url.hostname or "",
+            port=url.port or 3306,
+            user=url.username or "",
+            password=url.password or "",
             database=url.path[1:],
         )
         with connection, connection.cursor() as cursor:
@@ -221,7 +259,9 @@ DIMENSIONS = (
 )
 
 
-def brute_force(documents: Sequence[Mapping[str, Any]], size_seconds: int = 300) -> Counter[tuple[int, int, str, str, str]]:
+def brute_force(
+    documents: Sequence[Mapping[str, Any]], size_seconds: int = 300
+) -> Counter[tuple[int, int, str, str, str]]:
     """Count archived documents the slow way, as :meth:`Stack.counted` would return them."""
     cells: Counter[tuple[int, int, str, str, str]] = Counter()
     for document in documents:
@@ -234,4 +274,3 @@ def brute_force(documents: Sequence[Mapping[str, Any]], size_seconds: int = 300)
                 cells[document["source"]["epoch"], window, population, dimension, value] += 1
             cells[document["source"]["epoch"], window, population, "decision", document["decision"]] += 1
     return cells
-

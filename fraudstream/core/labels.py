@@ -55,10 +55,11 @@ def choose(label: Label, candidates: Sequence[Classification]) -> Classification
             f"{one.source} of {one.event_time.isoformat()}" for one in candidates[:NAMED_CANDIDATES]
         )
         more = f" and {len(candidates) - NAMED_CANDIDATES} more" if len(candidates) > NAMED_CANDIDATES else ""
-        raise InvalidMessage(
-            f"{len(candidates)} transactions have this id: {named}{more}; name position, card_id or event_time",
-            "transaction_id",
+        fault = (
+            f"{len(candidates)} transactions have this id: {named}{more};"
+            " name position, card_id or event_time"
         )
+        raise InvalidMessage(fault, "transaction_id")
     return candidates[0]
 
 
@@ -69,8 +70,8 @@ def judge_label(
 ) -> LabelOutcome:
     """Say what a label changes, given the label its transaction had before, if any.
 
-    The last label of a log wins. One that comes again (the same position, after a crash) is accepted again: its example may
-    not have been published, and the learner tells repetitions.
+    The last label of a log wins. One that comes again (the same position, after a crash) is accepted again:
+    its example may not have been published, and the learner tells repetitions.
     """
     if known is None:
         return LabelOutcome.ACCEPTED
@@ -104,7 +105,8 @@ def example_of(
 
 
 def is_due(label: Label, now: datetime) -> bool:
-    """Tell whether a label may be used yet: one derived from a message counts only when it would have become known."""
+    """Tell whether a label may be used yet.
+
+    One derived from a message counts only when it would have become known.
+    """
     return label.not_before is None or label.not_before <= now
-
-

@@ -1,7 +1,7 @@
 """Publishing several records so that readers see all of them or none.
 
-Slices do not need this (see ``lane``), and could not afford it. The learner does: weights and terminal risks are one state
-in two topics, published a few times a second.
+Slices do not need this (see ``lane``), and could not afford it. The learner does: weights and terminal
+risks are one state in two topics, published a few times a second.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,8 @@ class AtomicPublisher:
             transactional_id=self._transactional_id,
             max_request_size=8 << 20,
             max_batch_size=1 << 20,
-            # Readers of committed records wait for an open transaction; that of a dead learner ends after this.
+            # Readers of committed records wait for an open transaction; that of a dead learner ends after
+            # this.
             transaction_timeout_ms=10_000,
         )
         await producer.start()
@@ -58,9 +59,9 @@ class AtomicPublisher:
             await producer.stop()
 
     async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
-        """Publish ``first``, then ``last`` with the highest offset of ``first`` (or -1) in a header; return last's offset.
+        """Publish ``first``, then ``last``, and return the offset of ``last``.
 
-        All become visible together, or none: after any error nothing of it is visible.
+        A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become visible together, or none: after any error nothing of it is visible.
 
         Raises
         ------
@@ -73,12 +74,16 @@ class AtomicPublisher:
         assert producer is not None, "start() comes first"  # noqa: S101 - a fault of ours
         async with producer.transaction():
             sent = [
-                await producer.send(record.topic, record.value, key=record.key, partition=0, headers=list(record.headers))
+                await producer.send(
+                    record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
+                )
                 for record in first
             ]
             highest = -1
             for future in sent:
                 highest = (await future).offset
             headers = [*last.headers, (offset_header, str(highest).encode())]
-            done = await producer.send_and_wait(last.topic, last.value, key=last.key, partition=0, headers=headers)
+            done = await producer.send_and_wait(
+                last.topic, last.value, key=last.key, partition=0, headers=headers
+            )
         return int(done.offset)

@@ -1,7 +1,8 @@
 """Topics that every process reads whole, and then follows.
 
-Faust's ``GlobalTable`` does not update on workers that do not own a partition. Here each process reads a compacted topic
-from its beginning with a consumer outside of any group, knows when it has caught up, and goes on live.
+Faust's ``GlobalTable`` does not update on workers that do not own a partition. Here each process reads a
+compacted topic from its beginning with a consumer outside of any group, knows when it has caught up, and
+goes on live.
 """
 
 import asyncio
@@ -89,7 +90,8 @@ class Broadcast(mode.Service):
                 await self.sleep(RETRY_SECONDS)
 
     async def _read(self) -> None:
-        # After a reconnection everything is delivered again from the beginning: later records win, so the result is the same.
+        # After a reconnection everything is delivered again from the beginning: later records win, so the
+        # result is the same.
         consumer = self._consumer or await self._connect()
         while not self.should_stop:
             if not self._caught_up.is_set() and await self._has_caught_up(consumer):

@@ -1,7 +1,8 @@
 """Faust's consumer, made exact for slices.
 
-Every override names the stock behaviour it replaces. Private names relied on (``tests/delivery/test_private_names.py``
-pins each): ``Consumer._add_gap``, ``Consumer._gap``, ``Consumer._get_active_partitions``, ``Consumer._new_consumer_thread``,
+Every override names the stock behaviour it replaces. Private names relied on
+(``tests/delivery/test_private_names.py`` pins each): ``Consumer._add_gap``, ``Consumer._gap``,
+``Consumer._get_active_partitions``, ``Consumer._new_consumer_thread``,
 ``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_max_wait_ms``.
 """
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class SliceConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread, with a fetch wait that fits a stream.
 
-    Stock waits up to 1.5 s at the broker for a partition that was just drained; one fetch is in flight for each broker, so
-    every other partition waits with it.
+    Stock waits up to 1.5 s at the broker for a partition that was just drained; one fetch is in flight for
+    each broker, so every other partition waits with it.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -34,7 +35,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class SliceConsumer(driver.Consumer):
-    """Commits a slice only when its agent marked it processed, and moves positions only while nothing flows."""
+    """Commits a slice only when its agent marked it processed; moves positions only while nothing flows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,12 +52,15 @@ class SliceConsumer(driver.Consumer):
         return SliceConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        # A slice makes Faust's offset jump, and stock counts every jump as acknowledged at delivery: a slice thrown away by
-        # a rebalance would be committed unprocessed. Remember the jump and count it when the slice is done.
+        # A slice makes Faust's offset jump, and stock counts every jump as acknowledged at delivery: a
+        # slice thrown away by a rebalance would be committed unprocessed. Remember the jump and count it
+        # when the slice is done.
         if is_sliced(tp.topic):
             self._slice_from[tp, offset_to] = offset_from
         else:
-            await super()._add_gap(tp, offset_from, offset_to - 1)  # stock includes the delivered offset itself
+            await super()._add_gap(
+                tp, offset_from, offset_to - 1
+            )  # stock includes the delivered offset itself
 
     def ack(self, message: Any) -> bool:
         """Count a slice's offsets as done, if and only if the slice was processed.
@@ -118,10 +122,15 @@ class SliceConsumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the committed offsets, and to the beginning where nothing has been committed yet.
 
-        aiokafka leaves a partition without a commit where it happens to stand, past records that recovery threw away.
+        aiokafka leaves a partition without a commit where it happens to stand, past records that recovery
+        threw away.
         """
         committed = await super().seek_to_committed()
-        fresh = [tp for tp in self.assignment() if is_sliced(tp.topic) and not self._is_changelog_tp(tp) and not committed.get(tp)]
+        fresh = [
+            tp
+            for tp in self.assignment()
+            if is_sliced(tp.topic) and not self._is_changelog_tp(tp) and not committed.get(tp)
+        ]
         if fresh:
             for tp, offset in (await self.earliest_offsets(*fresh)).items():
                 await self.seek(tp, offset)
@@ -134,7 +143,7 @@ class SliceConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Take over partitions: check the epoch, fence older owners, and only then let recovery read the changelog.
+        """Take over partitions: check the epoch and fence older owners before recovery reads the changelog.
 
         The flow is on when a worker starts; stock would deliver records while this waits.
         """
@@ -150,7 +159,8 @@ class SliceTransport(driver.Transport):
 
     Consumer = SliceConsumer
     lane: "Lane | None" = None
-    #: How long the broker may wait for more records before it answers a fetch: latency against requests a second.
+    #: How long the broker may wait for more records before it answers a fetch: latency against requests a
+    #: second.
     fetch_wait_ms = 20
 
 

@@ -1,7 +1,8 @@
 """Setting aside what cannot be used, with a brake.
 
-A message at fault becomes a dead letter and its neighbours go on. When most messages are at fault, something else is: a
-wrong mapping, a producer gone astray, the wrong topic. Then the worker stops instead of setting everything aside.
+A message at fault becomes a dead letter and its neighbours go on. When most messages are at fault,
+something else is: a wrong mapping, a producer gone astray, the wrong topic. Then the worker stops instead
+of setting everything aside.
 """
 
 from collections import deque
@@ -61,7 +62,13 @@ class DeadLetters:
     def add(self, work: Work, record: "ConsumerRecord[bytes, bytes]", fault: InvalidMessage) -> None:
         """Have a record set aside together with the rest of the work."""
         letter = Letter(
-            record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
         )
         self.add_letter(work, letter, fault)
 
@@ -81,7 +88,9 @@ class DeadLetters:
             headers=letter.headers,
         )
         # A record needs a key or a value; an empty value says the same as none.
-        record = OutRecord(letter.offset, key, b"" if value is None else value, letter.timestamp_ms, about.to_headers())
+        record = OutRecord(
+            letter.offset, key, b"" if value is None else value, letter.timestamp_ms, about.to_headers()
+        )
         work.notices.setdefault(self._topic, []).append(record)
         self._metrics.dead_letters.labels(topic=letter.topic, reason=fault.field or "message").inc()
 
@@ -101,8 +110,9 @@ class DeadLetters:
             self._records -= gone[0]
             self._refused -= gone[1]
         if self._records >= self._least and self._refused > self._limit * self._records:
-            raise TooManyDeadLetters(
-                f"{self._refused} of the latest {self._records} messages cannot be used: look at the newest dead letters "
-                f"(fraudstream dead-letters list), then mend the wire format or the producer; FRAUDSTREAM_DEAD_LETTER_BRAKE "
-                f"is {self._limit}"
+            msg = (
+                f"{self._refused} of the latest {self._records} messages cannot be used: look at the newest"
+                " dead letters (fraudstream dead-letters list), then mend the wire format or the producer;"
+                f" FRAUDSTREAM_DEAD_LETTER_BRAKE is {self._limit}"
             )
+            raise TooManyDeadLetters(msg)

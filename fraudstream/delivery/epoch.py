@@ -1,9 +1,9 @@
 """Refusing results of another life of the source topic.
 
-A topic that was deleted and made again starts its offsets anew. Whoever tells replays by offsets would take every new
-transaction for an old one and drop it, silently. So whoever takes over a partition first compares what was stored or
-published with what the source log holds: the newest result may not lie beyond the log, and where its source record is
-still there, it must be the same transaction.
+A topic that was deleted and made again starts its offsets anew. Whoever tells replays by offsets would take
+every new transaction for an old one and drop it, silently. So whoever takes over a partition first compares
+what was stored or published with what the source log holds: the newest result may not lie beyond the log,
+and where its source record is still there, it must be the same transaction.
 """
 
 import logging
@@ -62,7 +62,7 @@ class EpochGuard:
         Reads the id out of a source record.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs between agents, all of it by name
         self,
         reader: LogReader,
         *,
@@ -82,15 +82,16 @@ class EpochGuard:
         self._transaction_id = transaction_id
 
     async def published_tail(self, topic: str, partition: int) -> int:
-        """Return the source offset of the newest record of an aligned partition in this epoch; -1 if there is none."""
+        """Return the source offset of an aligned partition's newest record in this epoch; -1 without one."""
         published = await self._last_published(topic, partition)
         return -1 if published is None or published.source.epoch != self._epoch else published.source.offset
 
     async def check(self, partitions: Sequence[int]) -> None:
         """Raise ``EpochMismatch`` when what is published belongs to another life of the source.
 
-        Where nothing is published yet, the outputs may have been made again together with the source; then the store is
-        asked, if it answers. Whoever writes to a store compares it before its first write in any case.
+        Where nothing is published yet, the outputs may have been made again together with the source; then
+        the store is asked, if it answers. Whoever writes to a store compares it before its first write in
+        any case.
         """
         fresh = []
         for partition in partitions:
@@ -104,10 +105,20 @@ class EpochGuard:
             try:
                 await self.check_store(fresh)
             except StoreUnavailable as exc:
-                log.warning("epoch of the store not compared", extra={"store": exc.store, "reason": exc.reason})
+                log.warning(
+                    "epoch of the store not compared", extra={"store": exc.store, "reason": exc.reason}
+                )
 
     async def check_store(self, partitions: Sequence[int]) -> None:
-        """Raise ``EpochMismatch`` when the store is ahead of the source log, ``StoreUnavailable`` when it is down."""
+        """Compare what the store holds with the source log.
+
+        Raises
+        ------
+        EpochMismatch
+            The store is ahead.
+        StoreUnavailable
+            It does not answer.
+        """
         if self._stored is None:
             return
         highest = await self._stored(self._epoch)
@@ -125,10 +136,11 @@ class EpochGuard:
 
     async def _compare(self, topic: str, partition: int, published: _Published) -> None:
         if published.source.epoch > self._epoch:
-            raise EpochMismatch(
-                f"{topic}[{partition}] holds results of epoch {published.source.epoch}, this worker was started with "
-                f"epoch {self._epoch}: set FRAUDSTREAM_EPOCH={published.source.epoch}"
+            msg = (
+                f"{topic}[{partition}] holds results of epoch {published.source.epoch}, this worker was"
+                f" started with epoch {self._epoch}: set FRAUDSTREAM_EPOCH={published.source.epoch}"
             )
+            raise EpochMismatch(msg)
         if published.source.epoch < self._epoch:
             return
         bounds = await self._reader.bounds(self._source, partition)
@@ -145,16 +157,17 @@ class EpochGuard:
         except InvalidMessage:
             found = "no transaction"
         if found != published.transaction.transaction_id:
-            raise EpochMismatch(
-                f"{topic}[{partition}] ends with transaction {published.transaction.transaction_id!r} of source offset "
-                f"{offset}, but {self._source}[{partition}]@{offset} holds {found!r}: the source topic was made again; "
-                + self._way_out()
+            msg = (
+                f"{topic}[{partition}] ends with transaction {published.transaction.transaction_id!r} of"
+                f" source offset {offset}, but {self._source}[{partition}]@{offset} holds {found!r}: the"
+                f" source topic was made again; {self._way_out()}"
             )
+            raise EpochMismatch(msg)
 
     def _beyond(self, where: str, partition: int, offset: int, end: int) -> str:
         return (
-            f"{where} holds results of {self._source}[{partition}] up to offset {offset}, but that log ends at {end}: the "
-            f"source topic was made again; " + self._way_out()
+            f"{where} holds results of {self._source}[{partition}] up to offset {offset}, but that log ends"
+            f" at {end}: the source topic was made again; {self._way_out()}"
         )
 
     def _way_out(self) -> str:

@@ -1,12 +1,13 @@
 """Producers that only the present owner of a partition can use.
 
-A worker that lost its partitions without knowing it (stopped, cut off) would write old state over new, for ever. A broker
-refuses any batch whose producer epoch is older than the newest its log has seen. So each new owner takes an id and
-epoch through ``InitProducerId`` of the transactional id ``<app>-<partition>``, gives them to a plain idempotent producer,
-and writes one claim to every log it owns: from then on older owners get ``ProducerFenced``. No transaction is used,
-and a slice costs nothing more.
+A worker that lost its partitions without knowing it (stopped, cut off) would write old state over new, for
+ever. A broker refuses any batch whose producer epoch is older than the newest its log has seen. So each new
+owner takes an id and epoch through ``InitProducerId`` of the transactional id ``<app>-<partition>``, gives
+them to a plain idempotent producer, and writes one claim to every log it owns: from then on older owners
+get ``ProducerFenced``. No transaction is used, and a slice costs nothing more.
 
-Private names relied on (pinned by a test): aiokafka's ``AIOKafkaProducer._txn_manager`` and its ``set_pid_and_epoch``.
+Private names relied on (pinned by a test): aiokafka's ``AIOKafkaProducer._txn_manager`` and its
+``set_pid_and_epoch``.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from fraudstream.delivery.records import CLAIM_HEADER, CLAIM_KEY, OutRecord
 
-#: Bytes of one batch at most, below the broker's default ``message.max.bytes`` (1,048,588) with room for the header.
+#: Bytes of one batch at most, below the broker's default ``message.max.bytes`` (1,048,588) with room for
+#: the header.
 BATCH_BYTES = 1_000_000
 
 
@@ -51,11 +53,13 @@ class FencedProducers:
             **kwargs,
         )
 
-    async def claim(self, partition: int, logs: Sequence[str], changelogs: Sequence[str] = ()) -> dict[str, int]:
+    async def claim(
+        self, partition: int, logs: Sequence[str], changelogs: Sequence[str] = ()
+    ) -> dict[str, int]:
         """Become the only one who can write a partition of these topics, and return each claim's offset.
 
-        When this returns, no older owner's record can appear behind the claims any more. To be called with nothing of
-        this process in flight to the partition.
+        When this returns, no older owner's record can appear behind the claims any more. To be called with
+        nothing of this process in flight to the partition.
         """
         old = self._producers.pop(partition, None)
         if old is not None:
@@ -67,11 +71,13 @@ class FencedProducers:
         producer_id, epoch = manager.producer_id, manager.producer_epoch
         await init.stop()
         producer = self._new()
-        producer._txn_manager.set_pid_and_epoch(producer_id, epoch)  # before start(), so that it asks for none of its own
+        producer._txn_manager.set_pid_and_epoch(
+            producer_id, epoch
+        )  # before start(), so that it asks for none of its own
         await producer.start()
         headers = [(CLAIM_HEADER, f"{producer_id}-{epoch}".encode())]
-        # In a compacted log an empty value is kept where a null would be a deletion; outputs take null, so that readers
-        # which decode every value meet nothing they could take for a message.
+        # In a compacted log an empty value is kept where a null would be a deletion; outputs take null, so
+        # that readers which decode every value meet nothing they could take for a message.
         claims = [(topic, None) for topic in logs] + [(topic, b"") for topic in changelogs]
         sent = await asyncio.gather(
             *(
@@ -84,7 +90,9 @@ class FencedProducers:
 
     async def release(self, partitions: Iterable[int]) -> None:
         """Close the producers of partitions that are no longer ours. Idempotent."""
-        gone = [self._producers.pop(partition) for partition in list(partitions) if partition in self._producers]
+        gone = [
+            self._producers.pop(partition) for partition in list(partitions) if partition in self._producers
+        ]
         await asyncio.gather(*(producer.stop() for producer in gone))
 
     async def stop(self) -> None:
@@ -114,7 +122,9 @@ class FencedProducers:
                 batch.close()
                 pending.append(await producer.send_batch(batch, topic, partition=target))
                 batch = producer.create_batch()
-                self._append(batch, record)  # an empty batch takes a record of any size; the topic's limit decides
+                self._append(
+                    batch, record
+                )  # an empty batch takes a record of any size; the topic's limit decides
         batch.close()
         pending.append(await producer.send_batch(batch, topic, partition=target))
         done = await asyncio.gather(*pending)
@@ -124,7 +134,10 @@ class FencedProducers:
     def _append(batch: Any, record: OutRecord) -> bool:
         return (
             batch.append(
-                key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=list(record.headers)
+                key=record.key,
+                value=record.value,
+                timestamp=record.timestamp_ms,
+                headers=list(record.headers),
             )
             is not None
         )

@@ -1,8 +1,8 @@
 """One agent's way from slices to checkpoints: nothing lost, nothing doubled.
 
-A lane belongs to one Faust app with one agent. It judges slices as they come, hands what follows to one delivery task a
-partition (so that the next slice is computed while the last is in flight, in order), and holds back a partition whose
-work piles up, without stopping the others.
+A lane belongs to one Faust app with one agent. It judges slices as they come, hands what follows to one
+delivery task a partition (so that the next slice is computed while the last is in flight, in order), and
+holds back a partition whose work piles up, without stopping the others.
 """
 
 import asyncio
@@ -30,10 +30,11 @@ from fraudstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-#: Slices waiting in one partition above which its fetching is held, and at which it goes on. Eight slices of 512 records
-#: of 600 bytes are 2.4 MB; what one fetch (1 MB) already brought comes on top.
+#: Slices waiting in one partition above which its fetching is held, and at which it goes on. Eight slices
+#: of 512 records of 600 bytes are 2.4 MB; what one fetch (1 MB) already brought comes on top.
 HIGH, LOW = 8, 3
-#: Pause between tries of a store: doubled from the first to the last, half of it random so that workers spread.
+#: Pause between tries of a store: doubled from the first to the last, half of it random so that workers
+#: spread.
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
 
 
@@ -45,7 +46,7 @@ class _Pending:
     queued_at: float
 
 
-class _LetGo(Exception):  # noqa: N818 - a signal within this module, not an error
+class _LetGo(Exception):
     """The partition may move; unfinished work is left to its next owner."""
 
 
@@ -65,15 +66,16 @@ class Lane:
     output
         Topic that ``Work.outputs`` go to; None when there are none.
     aligned
-        The output has as many partitions as the source: a record goes to the partition of its source, and one at or
-        below the published tail is not published again. Otherwise outputs go to partition 0 and their readers tell replays.
+        The output has as many partitions as the source: a record goes to the partition of its source, and
+        one at or below the published tail is not published again. Otherwise outputs go to partition 0 and
+        their readers tell replays.
     table
         State kept by the agent, if any.
     epoch
         Refuses partitions whose published or stored results belong to another life of the source.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs between agents, all of it by name
         self,
         app: faust.App,
         *,
@@ -102,12 +104,12 @@ class Lane:
         self._held: set[int] = set()
         self._letting_go = asyncio.Event()
         self._tails: dict[int, int] = {}
-        #: Slices judged but not yet durable, a partition: while there are any, memory is ahead of the changelog.
+        #: Slices judged but not yet durable, a partition: while there are any, memory is ahead of the
+        #: changelog.
         self._unfinished: dict[int, int] = defaultdict(int)
-        #: Partitions of which judged work was given up: memory is ahead of the changelog until it is recovered.
+        #: Partitions of which judged work was given up: memory is ahead of the changelog until it is
+        #: recovered.
         self._ahead: set[int] = set()
-
-    # -- the agent ---------------------------------------------------------------------------------------------------
 
     def attach(self, handler: SliceHandler, *, agent_name: str) -> None:
         """Make ``handler`` the app's one agent."""
@@ -157,12 +159,16 @@ class Lane:
             raise _LetGo
         await both[0]
 
-    def put(self, partition: int, work: Work, *, event: EventT[Any] | None = None, last_offset: int = -1) -> None:
+    def put(
+        self, partition: int, work: Work, *, event: EventT[Any] | None = None, last_offset: int = -1
+    ) -> None:
         """Queue work for a partition behind what is already there; a timer's work has no event."""
         queue = self._queues.get(partition)
         if queue is None:
             queue = self._queues[partition] = asyncio.Queue()
-            self._tasks[partition] = asyncio.create_task(self._deliver(partition, queue), name=f"{self.name}-{partition}")
+            self._tasks[partition] = asyncio.create_task(
+                self._deliver(partition, queue), name=f"{self.name}-{partition}"
+            )
         self._unfinished[partition] += 1
         queue.put_nowait(_Pending(event, work, last_offset, time.monotonic()))
         self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
@@ -180,8 +186,6 @@ class Lane:
     def _consumer(self) -> Consumer:
         return self.app.consumer  # type: ignore[return-value] # our own SliceConsumer
 
-    # -- checkpoints -------------------------------------------------------------------------------------------------
-
     async def _deliver(self, partition: int, queue: asyncio.Queue[_Pending]) -> None:
         while True:
             pending = await queue.get()
@@ -197,7 +201,9 @@ class Lane:
             except OperatorError as exc:
                 stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
             except KafkaError as exc:
-                stop_process(f"{self.name}: the broker did not take partition {partition}: {exc!r}", ExitStatus.FENCED)
+                stop_process(
+                    f"{self.name}: the broker did not take partition {partition}: {exc!r}", ExitStatus.FENCED
+                )
             except asyncio.CancelledError:
                 raise
             except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
@@ -215,15 +221,17 @@ class Lane:
         """Make one slice's work durable, in this order, and only then let its offsets be committed.
 
         1. ``before``: stores are written and looked up, retried while they are down.
-        2. Notices, then outputs are published and every acknowledgement awaited. Of an aligned lane, records at or
+        2. Notices, then outputs are published and every acknowledgement awaited. Of an aligned lane,
+        records at or
            below the published tail are left out: an earlier run of this slice published them.
-        3. Each changed key is written once to the changelog, its value carrying the highest source offset applied;
+        3. Each changed key is written once to the changelog, its value carrying the highest source offset
+        applied;
            acknowledgement awaited.
         4. ``after``: stores learn what was published.
         5. The slice is marked processed and acknowledged; Faust may commit it.
 
-        A crash between any two steps repeats the slice from step 1, and every step is idempotent: stores by position,
-        outputs by the tail, table entries by their applied offset.
+        A crash between any two steps repeats the slice from step 1, and every step is idempotent: stores by
+        position, outputs by the tail, table entries by their applied offset.
         """
         work = pending.work
         if work.before is not None:
@@ -238,7 +246,9 @@ class Lane:
         for topic, records in notices.items():
             await self.producers.send(partition, topic, records)
         if self.output is not None and outputs:
-            await self.producers.send(partition, self.output, outputs, to_partition=None if self.aligned else 0)
+            await self.producers.send(
+                partition, self.output, outputs, to_partition=None if self.aligned else 0
+            )
             if self.aligned:
                 self._tails[partition] = outputs[-1].source_offset
         published = time.perf_counter()
@@ -274,8 +284,8 @@ class Lane:
             raise _LetGo
 
     async def _tail(self, partition: int) -> int:
-        # Read once a (partition, assignment), at its first slice: after the fence, so that nobody else can move it;
-        # afterwards only our own publishes move it.
+        # Read once a (partition, assignment), at its first slice: after the fence, so that nobody else can
+        # move it; afterwards only our own publishes move it.
         if partition not in self._tails:
             assert self.output is not None  # noqa: S101 - an aligned lane has an output
             self._tails[partition] = await self.epoch.published_tail(self.output, partition)
@@ -290,7 +300,10 @@ class Lane:
                 await action()
             except StoreUnavailable as exc:
                 if pause == FIRST_PAUSE_SECONDS:
-                    log.warning("store unavailable, its agent waits", extra={"agent": self.name, "store": exc.store, "reason": exc.reason})
+                    log.warning(
+                        "store unavailable, its agent waits",
+                        extra={"agent": self.name, "store": exc.store, "reason": exc.reason},
+                    )
                 wait = pause * random.uniform(0.5, 1.0)
                 pause = min(pause * 2, LAST_PAUSE_SECONDS)
                 try:
@@ -300,10 +313,8 @@ class Lane:
             else:
                 return
 
-    # -- ownership ---------------------------------------------------------------------------------------------------
-
     def let_go(self) -> None:
-        """Leave work that waits for a store to the next owner; work in flight to the broker still finishes."""
+        """Leave work that waits for a store to the next owner; what is in flight still finishes."""
         self._letting_go.set()
 
     async def take_over(self, assigned: Iterable[TP]) -> None:
@@ -312,7 +323,8 @@ class Lane:
         1. Whatever is still queued here is dropped: nothing of this process is in flight afterwards.
         2. The epoch is checked; a mismatch ends the process with both offsets named.
         3. Older owners are fenced from the outputs and the changelog.
-        4. State in memory is kept only where it provably equals the changelog; else it is forgotten and recovered.
+        4. State in memory is kept only where it provably equals the changelog; else it is forgotten and
+        recovered.
         """
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self.source)
         self._letting_go.set()
@@ -332,13 +344,18 @@ class Lane:
             await self.epoch.check(partitions)
             claims = await asyncio.gather(*(self._fence(partition) for partition in partitions))
             if self.table is not None:
-                self.table.take_over({p: claim for p, claim in zip(partitions, claims, strict=True) if claim is not None}, clean)
+                self.table.take_over(
+                    {p: claim for p, claim in zip(partitions, claims, strict=True) if claim is not None},
+                    clean,
+                )
             if self._handler is not None:
                 await self._handler.take_over(partitions)
         except OperatorError as exc:
             stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
         except KafkaError as exc:
-            stop_process(f"{self.name}: could not take over partitions {partitions}: {exc!r}", ExitStatus.FENCED)
+            stop_process(
+                f"{self.name}: could not take over partitions {partitions}: {exc!r}", ExitStatus.FENCED
+            )
         except asyncio.CancelledError:
             raise
         except BaseException:  # noqa: BLE001 - aiokafka would log it and go on without an owner

@@ -72,7 +72,9 @@ class LogReader:
             back = 1
             while end > low:
                 start = max(low, end - back)
-                found = [record for record in await self._read(consumer, tp, start, end) if not is_claim(record)]
+                found = [
+                    record for record in await self._read(consumer, tp, start, end) if not is_claim(record)
+                ]
                 if found:
                     return found[-1]
                 if start == low:
@@ -118,10 +120,13 @@ class LogReader:
     async def _read(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
     ) -> list[ConsumerRecord[bytes, bytes]]:
-        # The position, not the arrival of a record, tells the end: the last offsets may be transaction markers.
+        # The position, not the arrival of a record, tells the end: the last offsets may be transaction
+        # markers.
         consumer.seek(tp, start)
         found: list[ConsumerRecord[bytes, bytes]] = []
         while await consumer.position(tp) < end:
-            batch = cast("dict[Any, list[ConsumerRecord[bytes, bytes]]]", await consumer.getmany(tp, timeout_ms=200))
+            batch = cast(
+                "dict[Any, list[ConsumerRecord[bytes, bytes]]]", await consumer.getmany(tp, timeout_ms=200)
+            )
             found += [record for record in batch.get(tp, []) if record.offset < end]
         return found

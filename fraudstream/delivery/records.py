@@ -15,8 +15,8 @@ Headers = tuple[tuple[str, bytes], ...]
 class OutRecord(NamedTuple):
     """One record to publish.
 
-    ``source_offset`` is the offset of the source record it follows from: within a partition it only rises, which is how
-    every reader tells a replay.
+    ``source_offset`` is the offset of the source record it follows from: within a partition it only rises,
+    which is how every reader tells a replay.
     """
 
     source_offset: int

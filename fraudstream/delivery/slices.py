@@ -1,8 +1,9 @@
 """Slices: contiguous records of one partition, which Faust carries as if each were one record.
 
-Stock Faust spends about 65 µs on a record before any work is done. A slice costs about as much and holds hundreds, so
-the cost disappears; membership, assignment, tables and recovery stay Faust's own. Three public hooks are used here: the
-``ConsumerScheduler`` setting, ``faust.Schema`` and ``Topic(schema=…)``. What they need besides is in ``consumer``.
+Stock Faust spends about 65 µs on a record before any work is done. A slice costs about as much and holds
+hundreds, so the cost disappears; membership, assignment, tables and recovery stay Faust's own. Three public
+hooks are used here: the ``ConsumerScheduler`` setting, ``faust.Schema`` and ``Topic(schema=…)``. What they
+need besides is in ``consumer``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +15,8 @@ from faust.serializers.schemas import Schema
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, TopicT
 
-#: Records in one slice at most. Large enough that the cost of a slice (about 100 µs) vanishes, small enough that a slice
-#: of full-cost scoring (about 10 ms) does not hold up the loop noticeably.
+#: Records in one slice at most. Large enough that the cost of a slice (about 100 µs) vanishes, small enough
+#: that a slice of full-cost scoring (about 10 ms) does not hold up the loop noticeably.
 SLICE_SIZE = 512
 
 #: Names of the topics read in slices; everything else is read as stock Faust does.
@@ -30,10 +31,10 @@ class PartitionId(NamedTuple):
 
 
 class RecordSlice:
-    """Contiguous records of one partition, in the guise of one aiokafka record whose value is the slice itself.
+    """Contiguous records of one partition, in the guise of one aiokafka record whose value is the slice.
 
-    Faust sees the offset of the last record. ``processed`` becomes true only when everything that follows from the
-    records is durable; only then may their offsets be committed.
+    Faust sees the offset of the last record. ``processed`` becomes true only when everything that follows
+    from the records is durable; only then may their offsets be committed.
     """
 
     __slots__ = (
@@ -101,7 +102,7 @@ class SliceScheduler(DefaultSchedulingStrategy):
 
 
 class SliceSchema(Schema[Any, Any]):
-    """Hands a slice through undecoded: agents decode records themselves, so that none can be dropped by Faust."""
+    """Hands a slice through undecoded: agents decode records themselves, so that Faust can drop none."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> None:
         """Return no key: a slice has many."""

@@ -1,8 +1,8 @@
 """How a worker ends when it may not go on.
 
-A slice that could not be finished must not be marked, and nothing that runs afterwards in this process may mark it
-either. Ending the process at once is the one way that depends on nobody's cleanup: the next owner starts from the last
-checkpoint.
+A slice that could not be finished must not be marked, and nothing that runs afterwards in this process may
+mark it either. Ending the process at once is the one way that depends on nobody's cleanup: the next owner
+starts from the last checkpoint.
 """
 
 import logging
@@ -25,10 +25,12 @@ class ExitStatus(IntEnum):
 def stop_process(reason: str, status: ExitStatus = ExitStatus.FAULT) -> NoReturn:
     """End this process without marking anything as done.
 
-    Logs ``reason`` with the current exception, if there is one, flushes the streams and leaves by ``os._exit``: no
-    handler, no ``finally`` and no other task runs any more.
+    Logs ``reason`` with the current exception, if there is one, flushes the streams and leaves by
+    ``os._exit``: no handler, no ``finally`` and no other task runs any more.
     """
-    log.critical("worker stops: %s", reason, exc_info=sys.exc_info()[0] is not None and status is ExitStatus.FAULT)
+    log.critical(
+        "worker stops: %s", reason, exc_info=sys.exc_info()[0] is not None and status is ExitStatus.FAULT
+    )
     for handler in logging.getLogger().handlers:
         handler.flush()
     for stream in (sys.stdout, sys.stderr):

@@ -17,12 +17,13 @@ class Work:
     Attributes
     ----------
     before
-        Awaited first, and again after a pause for as long as it raises ``StoreUnavailable``: writing to a store, or
-        looking something up and adding to the fields below. Must be repeatable as a whole.
+        Awaited first, and again after a pause for as long as it raises ``StoreUnavailable``: writing to a
+        store, or looking something up and adding to the fields below. Must be repeatable as a whole.
     outputs
         Records for the lane's output topic.
     notices
-        Records for other topics, by topic, such as dead letters. They may come twice after a crash; their readers tell.
+        Records for other topics, by topic, such as dead letters. They may come twice after a crash; their
+        readers tell.
     changes
         Changed table entries, each key once: key and value, ``None`` to delete.
     after
@@ -49,7 +50,7 @@ class SliceHandler(Protocol):
         """Return what a slice must wait for before it may be judged; None for nothing."""
 
     def judge(self, part: RecordSlice) -> Work:
-        """Say what follows from a slice. Called once for each delivery, in order within a partition; no I/O."""
+        """Say what follows from a slice, without I/O. Called once a delivery, in order within a partition."""
 
 
 class Consumer(Protocol):

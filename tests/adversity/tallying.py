@@ -1,9 +1,10 @@
 """A worker small enough to be checked by hand: it tallies amounts per key, through a lane, with a table.
 
-Run as ``python -m tests.adversity.tallying`` with the settings of a worker in its environment. Each output says how many
-records of its key came before it and their sum, so that any loss, doubling or disorder anywhere shows in some output.
-``TALLY_KILL`` names a moment (``before``, ``published``, ``written``) at which the process kills itself once in
-``TALLY_KILL_EVERY`` slices; ``TALLY_FREEZE`` one at which it stops itself, to be woken as a zombie.
+Run as ``python -m tests.adversity.tallying`` with the settings of a worker in its environment. Each output
+says how many records of its key came before it and their sum, so that any loss, doubling or disorder
+anywhere shows in some output. ``TALLY_KILL`` names a moment (``before``, ``published``, ``written``) at
+which the process kills itself once in ``TALLY_KILL_EVERY`` slices; ``TALLY_FREEZE`` one at which it stops
+itself, to be woken as a zombie.
 """
 
 import asyncio
@@ -53,14 +54,18 @@ class State:
 
 def maybe(variable: str, moment: str, number: int) -> None:
     """Kill or freeze this process if it is told to at this moment, once in so many slices."""
-    if os.environ.get(variable) == moment and random.random() < 1 / int(os.environ.get(f"{variable}_EVERY", "20")):
+    if os.environ.get(variable) == moment and random.random() < 1 / int(
+        os.environ.get(f"{variable}_EVERY", "20")
+    ):
         os.kill(os.getpid(), number)
 
 
 class HarmfulProducers(FencedProducers):
     """Producers that may kill or freeze their process around a send."""
 
-    async def send(self, partition: int, topic: str, records: Sequence[OutRecord], **kwargs: Any) -> int | None:
+    async def send(
+        self, partition: int, topic: str, records: Sequence[OutRecord], **kwargs: Any
+    ) -> int | None:
         kind = "written" if topic.endswith("-changelog") else "published"
         if kind == "published":
             maybe("TALLY_KILL", "before", signal.SIGKILL)
@@ -95,9 +100,16 @@ class TallyAmounts:
                 tally.total += int(record.value)
             dirty[record.key] = tally
             source = {"epoch": 1, "partition": record.partition, "offset": record.offset}
-            value = {"source": source, "transaction": {"transaction_id": record.value.decode()}, "number": tally.number, "total": tally.total}
+            value = {
+                "source": source,
+                "transaction": {"transaction_id": record.value.decode()},
+                "number": tally.number,
+                "total": tally.total,
+            }
             outputs.append(OutRecord(record.offset, record.key, msgspec.json.encode(value), record.timestamp))
-        return Work(outputs=outputs, changes=[(key, msgspec.msgpack.encode(tally)) for key, tally in dirty.items()])
+        return Work(
+            outputs=outputs, changes=[(key, msgspec.msgpack.encode(tally)) for key, tally in dirty.items()]
+        )
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""A whole day of capstone messages, as their producer sends them, through workers that are killed, frozen and joined."""
+"""A whole day of capstone messages, as their producer sends them, through workers that are killed, frozen
+and joined."""
 
 import csv
 import random
@@ -34,13 +35,16 @@ def rows_of_the_day() -> int:
 def done(stack: Stack, rows: int) -> bool:
     """Every row is classified or a dead letter (the log may also hold claims)."""
     return sum(stack.ends("classifications")) + sum(stack.ends("dead-letters")) >= rows and (
-        len(stack.records("classifications")) + len({identity(r) for r in stack.records("dead-letters")}) >= rows
+        len(stack.records("classifications")) + len({identity(r) for r in stack.records("dead-letters")})
+        >= rows
     )
 
 
 def identity(letter: object) -> tuple[str, ...]:
     headers = dict(letter.headers())  # type: ignore[attr-defined]
-    return tuple(headers[f"fraudstream-dead-letter-{name}"].decode() for name in ("topic", "partition", "offset"))
+    return tuple(
+        headers[f"fraudstream-dead-letter-{name}"].decode() for name in ("topic", "partition", "offset")
+    )
 
 
 def check_everything(stack: Stack, rows: int) -> None:
@@ -61,7 +65,9 @@ def check_everything(stack: Stack, rows: int) -> None:
     documents = stack.archived()
     assert Counter((d["source"]["partition"], d["source"]["offset"]) for d in documents) == positions
     expected = brute_force(documents)
-    wait_until(lambda: stack.counted() == expected, "the counts equal a brute-force count over the archive", 60)
+    wait_until(
+        lambda: stack.counted() == expected, "the counts equal a brute-force count over the archive", 60
+    )
 
 
 def replay(stack: Stack, *options: str) -> "subprocess.Popen[bytes]":
@@ -92,7 +98,10 @@ def test_every_row_is_classified_archived_and_counted_once(stack: Callable[..., 
 def test_kills_freezes_joins_and_leaves_lose_and_double_nothing(stack: Callable[..., Stack]) -> None:
     chance = random.Random(20201013)
     installation = stack()
-    workers = {name: installation.start(name.split("-")[0]) for name in ("scoring-0", "scoring-1", "sinks-0", "sinks-1")}
+    workers = {
+        name: installation.start(name.split("-")[0])
+        for name in ("scoring-0", "scoring-1", "sinks-0", "sinks-1")
+    }
     rows = rows_of_the_day()
     producer = replay(installation, "--rate", "1000")
     kills = 0

@@ -1,4 +1,5 @@
-"""The stream on real services against a plain River loop: the same events, the same late labels, the same scores."""
+"""The stream on real services against a plain River loop: the same events, the same late labels, the same
+scores."""
 
 import csv
 import gzip
@@ -39,21 +40,27 @@ def transactions() -> Iterator[Transaction]:
 
 
 class RiverLoop:
-    """What somebody would write with River in a notebook: predict, wait for the label, learn. One dict of features a time.
+    """What somebody would write with River in a notebook: predict, wait for the label, learn. One dict of
+    features a time.
 
-    Keys come from the project's feature code (that is what both sides share); score and learning are River's own.
+    Keys come from the project's feature code (that is what both sides share); score and learning are
+    River's own.
     """
 
     def __init__(self, partitions: int) -> None:
         self.model = linear_model.LogisticRegression(
-            optimizer=optim.FTRLProximal(alpha=0.3, beta=1.0, l1=0.0, l2=0.0), intercept_init=-5.0, intercept_lr=0.005
+            optimizer=optim.FTRLProximal(alpha=0.3, beta=1.0, l1=0.0, l2=0.0),
+            intercept_init=-5.0,
+            intercept_lr=0.005,
         )
         self.states = [PartitionState(partitions) for _ in range(partitions)]
         self.truths = Learner()  # its look tables and terminal risks only; its weights are not used
         self.serving = ServingModel()
         self.serving.tables, self.serving.risk = self.truths.tables, self.truths.risks
 
-    def predict(self, transaction: Transaction, partition: int, offset: int) -> tuple[float, tuple[int, ...], tuple[float, float]]:
+    def predict(
+        self, transaction: Transaction, partition: int, offset: int
+    ) -> tuple[float, tuple[int, ...], tuple[float, float]]:
         state = self.states[partition]
         observation, history, _ = state.see(transaction, self.serving)
         keys = keys_of(transaction, observation)
@@ -78,14 +85,22 @@ def test_every_score_equals_the_plain_loops_to_the_last_bit(stack: Callable[...,
     command = ["replay", str(MONTHS), "--format", "handbook", "--limit", str(ROWS), "--labels-after", "12h"]
     done = subprocess.run(
         [*COMMAND, *command, "--wait-for-learner", "--label-batch", "6h"],
-        env=installation.environment, capture_output=True, text=True, timeout=280, check=False,
+        env=installation.environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     wait_until(lambda: len(installation.records("classifications")) == ROWS, "every row is scored")
     live = {}
     for record in installation.records("classifications"):
         found = json.loads(record.value())
-        live[found["transaction"]["transaction_id"]] = (record.partition(), found["source"]["offset"], found["score"])
+        live[found["transaction"]["transaction_id"]] = (
+            record.partition(),
+            found["source"]["offset"],
+            found["score"],
+        )
 
     loop = RiverLoop(partitions=4)
     waiting: list[tuple[float, int, Transaction, tuple[int, ...], tuple[float, float]]] = []
@@ -97,7 +112,7 @@ def test_every_score_equals_the_plain_loops_to_the_last_bit(stack: Callable[...,
         for one in due:
             loop.learn(*one[2:])
             learned += 1
-        waiting = waiting[len(due):]
+        waiting = waiting[len(due) :]
         partition, offset, score = live[transaction.transaction_id]
         expected, keys, look = loop.predict(transaction, partition, offset)
         different += score != expected
