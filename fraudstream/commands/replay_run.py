@@ -153,6 +153,8 @@ class _Replay:
             msg = f"{exc} ({self._tally.transactions} rows before it were sent)"
             raise InvalidInput(msg) from exc
         await self._sender.flush()
+        if self._settlement is not None:
+            await self._settlement.until_archived()
 
     def _rows(self) -> Iterator[Row]:
         for file in self._plan.files:
