@@ -1,10 +1,11 @@
 """How good the model is on a file, and what it costs.
 
-Run as ``python -m benchmarks.offline_pass FILE [--partitions N] [--json]``. FILE is the handbook's stream (CSV,
-may be gzipped) or a day of the capstone data; its header tells. One pass in time order, each transaction scored
-on arrival and its label learned when due: 7 days later, or 5,000 transactions later where the file has no times.
-Quality is that of the second half of the rows. Costs are CPU microseconds of this process; a stage's is the least
-of many short rounds beside their median, since other work on the machine can only add.
+Run as ``python -m benchmarks.offline_pass FILE [--partitions N] [--json]``. FILE is the handbook's stream
+(CSV, may be gzipped) or a day of the capstone data; its header tells. One pass in time order, each
+transaction scored on arrival and its label learned when due: 7 days later, or 5,000 transactions later
+where the file has no times. Quality is that of the second half of the rows. Costs are CPU microseconds of
+this process; a stage's is the least of many short rounds beside their median, since other work on the
+machine can only add.
 """
 
 import argparse

@@ -1,12 +1,12 @@
 """The model: online logistic regression over keys that are each worth 1.
 
-The arithmetic is that of River's ``LogisticRegression(FTRLProximal)`` without penalties, operation for operation, so that
-both give the same numbers to the last bit; with lists for tables and one gradient for all keys it takes a tenth of the
-time. (Algebra would shorten it: the sums cancel and leave one step along the gradient. But no longer to the last bit,
-and an oracle that agrees only roughly hides small faults.)
+The arithmetic is that of River's ``LogisticRegression(FTRLProximal)`` without penalties, operation for
+operation, so that both give the same numbers to the last bit; with lists for tables and one gradient for
+all keys it takes a tenth of the time. (Algebra would shorten it: the sums cancel and leave one step along
+the gradient. But no longer to the last bit, and an oracle that agrees only roughly hides small faults.)
 
-One thing differs: River works a weight out when its key is learned *again*, so that its predictions lag one gradient
-behind. Here a weight is up to date at once, as River's is after a step of gradient zero.
+One thing differs: River works a weight out when its key is learned *again*, so that its predictions lag one
+gradient behind. Here a weight is up to date at once, as River's is after a step of gradient zero.
 """
 
 from collections.abc import Iterable, Sequence

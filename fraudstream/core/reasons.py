@@ -39,6 +39,9 @@ LEAST_CONTRIBUTION = 0.1
 _TEXTS = 4096
 """Texts remembered of each kind."""
 
+_MOST_LABELS = 1_000_000
+"""Labels a text of a terminal can count to: far above what a week brings one terminal."""
+
 _TENTHS = 1000
 """Ratios are told to the tenth below a hundred."""
 
@@ -199,7 +202,8 @@ def _spikes(_t: Transaction, seen: Observation, history: CardHistory | None, _r:
 
 
 @lru_cache(_TEXTS)
-def _terminal_text(frauds: int, labels: int) -> str:
+def _terminal_text(packed: int) -> str:
+    frauds, labels = divmod(packed, _MOST_LABELS)
     if not labels:
         return "terminal without recent labels"
     if not frauds:
@@ -210,16 +214,21 @@ def _terminal_text(frauds: int, labels: int) -> str:
 
 def _terminal(_t: Transaction, _s: Observation, _h: CardHistory | None, risk: EntityRisk | None) -> str:
     risk = UNKNOWN if risk is None else risk
-    return _terminal_text(int(risk.frauds_long + 0.5), int(risk.labels_long + 0.5))
+    labels = int(risk.labels_long + 0.5)
+    frauds = int(risk.frauds_long + 0.5)
+    return _terminal_text(frauds * _MOST_LABELS + (labels if labels < _MOST_LABELS else _MOST_LABELS - 1))
 
 
-_LAST_LABEL = ("without a label yet", "whose last label was genuine", "whose last label was fraud")
+_MEETING_TEXTS = tuple(
+    tuple(f"{size} amount at a terminal {last}" for size in ("small", "ordinary", "large", "very large"))
+    for last in ("without a label yet", "whose last label was genuine", "whose last label was fraud")
+)
 
 
 def _meeting(_t: Transaction, seen: Observation, _h: CardHistory | None, risk: EntityRisk | None) -> str:
     ratio = seen.ratio
-    size = "small" if ratio < 0.5 else "ordinary" if ratio < 2.0 else "large" if ratio < 4.0 else "very large"
-    return f"{size} amount at a terminal {_LAST_LABEL[0 if risk is None else risk.last_label]}"
+    size = 0 if ratio < 0.5 else 1 if ratio < 2.0 else 2 if ratio < 4.0 else 3
+    return _MEETING_TEXTS[0 if risk is None else risk.last_label][size]
 
 
 @lru_cache(_TEXTS)

@@ -25,8 +25,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     ``version`` rises with every snapshot of a learner. ``training_offset`` is the offset of the last
     training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
-    ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z*
-    and *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are relative to.
+    ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
+    *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
+    relative to.
     """
 
     version: int
