@@ -20,7 +20,6 @@ OTHER = "other"
 NO_VALUE = ""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_APPROVE, _REVIEW, _DECLINE = range(3)
 DECISIONS = (Decision.APPROVE, Decision.REVIEW, Decision.DECLINE)
 _RANKS = {decision: rank for rank, decision in enumerate(DECISIONS)}
 
@@ -174,9 +173,9 @@ class Backtest:
 
     Attributes
     ----------
-    scores, decisions, frauds, times, amounts, hours
-        One entry a transaction: score; rank of the decision; 1 fraud, 0 genuine, -1 unknown; event time in
-        seconds since 1970; minor units, -1 where unknown; hour of day.
+    scores, decisions, alerts, frauds, times, amounts, hours
+        One entry a transaction: score; rank of the decision; 1 where a person must see it; 1 fraud, 0
+        genuine, -1 unknown; event time in seconds since 1970; minor units, -1 where unknown; hour of day.
     cards, currencies
         Numbers that stand for a card (-1 without) and for a currency of ``currency_names``.
     rival_scores
@@ -195,6 +194,7 @@ class Backtest:
     ) -> None:
         self.scores = array("d")
         self.decisions = array("b")
+        self.alerts = array("b")
         self.frauds = array("b")
         self.times = array("d")
         self.amounts = array("q")
@@ -208,6 +208,8 @@ class Backtest:
         self.mistakes: list[Mistake] = []
         self._card_numbers: dict[str, int] = {}
         self._policy = policy
+        self._by_thresholds = not (policy.rules or policy.lists or policy.budget or policy.costs)
+        self._partition = 0
         self._fraud: bool | None = None
         self._decision, self._score = Decision.APPROVE, 0.0
         self.run = OfflinePass(delay, partitions, self)
@@ -218,11 +220,17 @@ class Backtest:
         keep = self.scores.append
         for transaction, partition, fraud in entries:
             self._fraud = fraud
+            self._partition = partition
             keep(score(transaction, partition))
 
     def note(self, entries: Sequence[Entry]) -> None:
         """Note what else measures need of the transactions given to :meth:`score` last."""
         cards, currencies = self._card_numbers, self.currency_names
+        if self._by_thresholds:
+            review_at, decline_at = self._policy.review_at, self._policy.decline_at
+            recent = self.scores[len(self.decisions) :]
+            self.decisions.extend([(score >= review_at) + (score >= decline_at) for score in recent])
+            self.alerts.extend([score >= review_at for score in recent])
         self.frauds.extend([-1 if fraud is None else int(fraud) for _, _, fraud in entries])
         for one, _, _ in entries:
             self.times.append((one.event_time - _EPOCH).total_seconds())
@@ -235,13 +243,26 @@ class Backtest:
 
     def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
         """Decide on a transaction and let rivals score it; ask for reasons where the decision is wrong."""
-        decision, _ = self._policy.decide(score, transaction)
-        self._decision, self._score = decision, score
-        self.decisions.append(_RANKS[decision])
-        for rival, scores in zip(self.rivals, self.rival_scores, strict=True):
-            scores.append(rival.score(keys))
+        # By thresholds alone, note() decides all at once.
+        acted = score >= self._policy.review_at if self._by_thresholds else self._judge(transaction, score)
+        if self.rivals:
+            for rival, scores in zip(self.rivals, self.rival_scores, strict=True):
+                scores.append(rival.score(keys))
         fraud = self._fraud
-        return fraud is not None and fraud is (decision is Decision.APPROVE)
+        if fraud is None or fraud is acted:
+            return False
+        self._score = score
+        return True
+
+    def _judge(self, transaction: Transaction, score: float) -> bool:
+        """Decide as the partition's worker would, its review budget following; return whether it acts."""
+        at = (transaction.event_time - _EPOCH).total_seconds()
+        state = self.run.states[self._partition]
+        decision, _, alert = state.judge(self._policy, transaction, len(self.decisions), at, score)
+        self._decision = decision
+        self.decisions.append(_RANKS[decision])
+        self.alerts.append(alert)
+        return decision is not Decision.APPROVE
 
     def explained(self, transaction: Transaction, told: tuple[Reason, ...]) -> None:
         """Keep a mistake with its reasons."""
@@ -255,7 +276,7 @@ class Backtest:
                 amount_minor=transaction.amount_minor,
                 currency=transaction.currency,
                 fraud=bool(self._fraud),
-                decision=self._decision,
+                decision=self._policy.of_score(self._score) if self._by_thresholds else self._decision,
                 score=self._score,
                 reasons=told,
             )

@@ -1,5 +1,6 @@
 """What a backtest comes to: measures of the test part of a pass, as plain values."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from fraudstream.core.backtest import DECISIONS, OTHER, Backtest, Mistake, Segment
 from fraudstream.core.cost import AMOUNTS_ONLY, CostTable, Ledger, Saving
 from fraudstream.core.curves import (
+    BudgetPoint,
     CurvePoint,
     HistogramBin,
     ReliabilityBin,
-    found_within_budget,
     precision_recall,
     reliability,
     score_histogram,
+    within_budgets,
 )
 from fraudstream.core.evaluation import average_precision, card_precision, evaluate
 from fraudstream.errors import InvalidInput
@@ -25,8 +27,13 @@ from fraudstream.errors import InvalidInput
 DAY_SECONDS = 86_400
 TOP_CARDS = 100
 
+BUDGETS = (10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
+"""Alerts a day that precision and recall are told for."""
+
 MOST_SEGMENT_ROWS = 20
 """Values of a segment shown, those with most transactions; the others are one row."""
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 _DIGITS = 12
 """Decimals kept: below them platforms differ in how they add."""
@@ -103,6 +110,7 @@ class RivalResult(Quality, kw_only=True):
     """How well a rival scored, on the same transactions with the same labels."""
 
     name: str
+    precision_recall: tuple[CurvePoint, ...]
     cpu_us_per_event: float | None = None
 
 
@@ -110,7 +118,7 @@ class Measures(Quality, kw_only=True):
     """Everything measured.
 
     ``rows``: transactions scored. ``test_rows``: those tested, with known truth, of which ``test_frauds`` are
-    fraud. ``precision`` and ``recall`` are those of the decisions made, where review and decline are alerts;
+    fraud. ``precision``: share of alerts that are fraud; ``recall``: share of frauds that were not approved;
     the ones ``at_budget`` are those of each day's highest scores, in hindsight.
     """
 
@@ -128,6 +136,7 @@ class Measures(Quality, kw_only=True):
     calibration: tuple[ReliabilityBin, ...]
     precision_recall: tuple[CurvePoint, ...]
     score_histogram: tuple[HistogramBin, ...]
+    by_budget: tuple[BudgetPoint, ...]
     by_day: tuple[DayRow, ...]
     by_segment: tuple[SegmentRow, ...]
     missed_frauds: tuple[Mistake, ...]
@@ -146,8 +155,9 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
     tested = _Tested(backtest, plan)
     s, y = tested.scores, tested.frauds
     days = np.floor(tested.times / DAY_SECONDS).astype(np.int64)
-    alerted = tested.decisions > 0
+    alerted = tested.alerts
     alerts, hits = int(alerted.sum()), int((alerted & y).sum())
+    caught = int((y & (tested.decisions > 0)).sum())
     span = max((float(tested.times.max()) - float(tested.times.min())) / DAY_SECONDS, 1.0)
     wrong = [m for m in backtest.mistakes if m.row in tested.rows]
     missed = sorted((m for m in wrong if m.fraud), key=lambda m: (m.score, m.row))
@@ -163,12 +173,13 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
         alerts_per_day=_rounded(alerts / span) or 0.0,
         alerts=alerts,
         precision=_share(hits, alerts),
-        recall=_share(hits, int(y.sum())),
+        recall=_share(caught, int(y.sum())),
         review_budget=plan.review_budget,
         savings=_savings(tested, backtest, plan.costs),
         calibration=reliability(s, y),
         precision_recall=precision_recall(s, y),
         score_histogram=score_histogram(s, y),
+        by_budget=within_budgets(days, s, y, BUDGETS),
         by_day=tuple(_by_day(days, s, y, alerted)),
         by_segment=tuple(
             row
@@ -178,16 +189,18 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
         missed_frauds=tuple(missed[: plan.worst]),
         false_alarms=tuple(false[: plan.worst]),
         challengers=tuple(
-            RivalResult(
-                name=rival.name,
-                **msgspec.structs.asdict(
-                    _quality(
-                        np.array(scores, np.float64)[tested.places], y, days, tested.cards, plan.review_budget
-                    )
-                ),
-            )
+            _rival_result(rival.name, np.array(scores, np.float64)[tested.places], tested, days, plan)
             for rival, scores in zip(backtest.rivals, backtest.rival_scores, strict=True)
         ),
+    )
+
+
+def _rival_result(name: str, s: Floats, tested: "_Tested", days: Numbers, plan: Plan) -> RivalResult:
+    quality = _quality(s, tested.frauds, days, tested.cards, plan.review_budget)
+    return RivalResult(
+        name=name,
+        precision_recall=precision_recall(s, tested.frauds),
+        **msgspec.structs.asdict(quality),
     )
 
 
@@ -208,6 +221,7 @@ class _Tested:
         self.frauds: Flags = frauds[part] == 1
         self.times: Floats = times[part]
         self.scores: Floats = np.array(backtest.scores, np.float64)[part]
+        self.alerts: Flags = np.array(backtest.alerts, np.bool_)[part]
         self.decisions: Numbers = np.array(backtest.decisions, np.int64)[part]
         self.cards: Numbers = np.array(backtest.cards, np.int64)[part]
 
@@ -223,15 +237,15 @@ def _first_row(begins: TestFrom, times: Floats) -> int:
 
 def _quality(s: Floats, y: Flags, days: Numbers, cards: Numbers, budget: int) -> Quality:
     whole = evaluate(s, y)
-    alerts, hits = found_within_budget(days, s, y, budget)
+    (at_budget,) = within_budgets(days, s, y, [budget])
     return Quality(
         average_precision=_rounded(whole.average_precision),
         roc_auc=_rounded(whole.roc_auc),
         log_loss=_rounded(whole.log_loss),
         calibration_error=_rounded(whole.calibration_error),
         card_precision_at_100=_card_precision(s, y, days, cards),
-        precision_at_budget=_share(hits, alerts),
-        recall_at_budget=_share(hits, whole.frauds),
+        precision_at_budget=at_budget.precision,
+        recall_at_budget=at_budget.recall,
     )
 
 
@@ -275,7 +289,8 @@ def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
     values = column.values
     counts = np.bincount(codes, minlength=len(values))
     ranked = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
-    groups: list[tuple[str, Sequence[int]]] = [(values[code], [code]) for code in ranked[:MOST_SEGMENT_ROWS]]
+    shown = sorted(ranked[:MOST_SEGMENT_ROWS], key=lambda code: _place(name, values[code]))
+    groups: list[tuple[str, Sequence[int]]] = [(values[code], [code]) for code in shown]
     if rest := ranked[MOST_SEGMENT_ROWS:]:
         groups.append((OTHER, rest))
     rows = []
@@ -297,6 +312,16 @@ def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
             )
         )
     return rows
+
+
+def _place(name: str, value: str) -> float:
+    """Return where a value belongs in its table: numbers and times by size, other values where they stand."""
+    if name == "weekday":
+        return _WEEKDAYS.index(value) if value in _WEEKDAYS else 7.0
+    found = re.search(r"\d+", value) if name in {"amount", "part_of_day", "hour", "age"} else None
+    if found is None:
+        return 0.0 if value else float("inf")
+    return float(found[0]) - (0.5 if value.startswith("under") else 0.0)
 
 
 def _savings(tested: _Tested, backtest: Backtest, costs: CostTable) -> tuple[Saving, ...]:

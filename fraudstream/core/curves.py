@@ -1,5 +1,7 @@
 """Scores against the truth as curves and bins: what a report draws."""
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,23 +128,42 @@ def score_histogram(scores: ArrayLike, frauds: ArrayLike) -> tuple[HistogramBin,
     )
 
 
-def found_within_budget(
-    days: NDArray[np.int64], scores: ArrayLike, frauds: ArrayLike, budget: int
-) -> tuple[int, int]:
-    """Return how many alerts the ``budget`` highest scores of each day are, and how many of them are fraud.
+class BudgetPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Precision and recall if the highest scores of each day were alerts, so many a day."""
+
+    alerts_a_day: int
+    precision: float | None
+    recall: float | None
+
+
+def within_budgets(
+    days: NDArray[np.int64], scores: ArrayLike, frauds: ArrayLike, budgets: Sequence[int]
+) -> tuple[BudgetPoint, ...]:
+    """Return what the highest scores of each day find, for several numbers of alerts a day.
 
     Hindsight: nobody knows a day's highest scores before it is over. It bounds what any threshold reaches.
 
-    Parameters
-    ----------
-    days
-        Day of each transaction; rising or not.
+    >>> days = np.array([1, 1, 1, 2, 2])
+    >>> [point] = within_budgets(days, [0.9, 0.1, 0.5, 0.2, 0.3], [True, True, False, False, True], [1])
+    >>> point.precision, round(point.recall, 3)
+    (1.0, 0.667)
     """
     s, y = checked(scores, frauds)
-    alerts = hits = 0
-    for day in np.unique(days).tolist():
-        held = days == day
-        top = np.argsort(-s[held], kind="stable")[:budget]
-        alerts += len(top)
-        hits += int(y[held][top].sum())
-    return alerts, hits
+    order = np.lexsort((-s, days))
+    at = np.arange(len(s))
+    begins = np.append(True, np.diff(days[order]) != 0)
+    ranks = at - np.maximum.accumulate(np.where(begins, at, 0)) if len(s) else at
+    ranked = y[order]
+    total = int(y.sum())
+    points = []
+    for budget in budgets:
+        shown = ranks < budget
+        alerts, hits = int(shown.sum()), int(ranked[shown].sum())
+        points.append(
+            BudgetPoint(
+                alerts_a_day=budget,
+                precision=hits / alerts if alerts else None,
+                recall=hits / total if total else None,
+            )
+        )
+    return tuple(points)

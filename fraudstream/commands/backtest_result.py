@@ -1,0 +1,41 @@
+"""The numbers of a backtest as JSON."""
+
+import msgspec
+
+from fraudstream.commands.backtest_run import Result
+
+TIMING = ("events_per_second", "cpu_us_per_event")
+"""Keys that are measured anew by each run; everything else depends on files and options alone."""
+
+
+def result_json(result: Result, *, timing: bool = True) -> bytes:
+    """Return every number of a backtest as JSON.
+
+    The same files and options give the same bytes, but for the values of :data:`TIMING`; without ``timing``
+    those are ``null`` and the bytes are the same.
+    """
+    request = result.request
+    measures = msgspec.to_builtins(result.measures, builtin_types=())
+    head = {
+        "files": [file.path.name for file in request.files],
+        "format": request.kind.value,
+        "label_delay_seconds": None if request.delay.transactions is not None else request.delay.seconds,
+        "label_delay_rows": request.delay.transactions,
+        "partitions": request.partitions,
+        "refused_rows": result.refused,
+        "rows": measures.pop("rows"),
+        "test_rows": measures.pop("test_rows"),
+        "test_frauds": measures.pop("test_frauds"),
+        "average_precision": measures.pop("average_precision"),
+        "roc_auc": measures.pop("roc_auc"),
+        "log_loss": measures.pop("log_loss"),
+        "calibration_error": measures.pop("calibration_error"),
+        "card_precision_at_100": measures.pop("card_precision_at_100"),
+        "alerts_per_day": measures.pop("alerts_per_day"),
+        "events_per_second": result.events_per_second if timing else None,
+        "cpu_us_per_event": result.cpu_us_per_event if timing else None,
+    }
+    if not timing:
+        for challenger in measures["challengers"]:
+            challenger["cpu_us_per_event"] = None
+    return msgspec.json.format(msgspec.json.encode(head | measures), indent=1) + b"\n"

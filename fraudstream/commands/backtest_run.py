@@ -1,0 +1,130 @@
+"""One backtest: read, score and learn, measure; with progress shown and time taken."""
+
+import gc
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fraudstream.commands.backtest_challengers import Challenger
+from fraudstream.commands.backtest_rows import History
+from fraudstream.commands.replay_rows import Format, ReplayFile
+from fraudstream.core.backtest import NO_VALUE, Backtest, Entry, segment
+from fraudstream.core.backtest_measures import Measures, Plan, measure
+from fraudstream.core.policy import Policy
+from fraudstream.core.prequential import LabelDelay
+from fraudstream.core.wire_formats import WireFormats
+from fraudstream.errors import InvalidInput
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to try on what."""
+
+    files: Sequence[ReplayFile]
+    kind: Format
+    formats: WireFormats
+    delay: LabelDelay
+    partitions: int
+    policy: Policy
+    rivals: Sequence[Challenger]
+    segments: Sequence[str]
+    limit: int | None
+    plan: Plan
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it.
+
+    ``cpu_us_per_event``: processor time of features, score, label state and learning, challengers not
+    included; ``events_per_second``: rows a second of processor time, reading and everything else included,
+    challengers not.
+    """
+
+    request: Request
+    measures: Measures
+    refused: int
+    faults: Sequence[str]
+    cpu_us_per_event: float
+    events_per_second: float
+
+
+def run_backtest(request: Request) -> Result:
+    """Play history once and measure it.
+
+    Raises
+    ------
+    InvalidInput
+        A file is not what its format says, no row makes a transaction, or nothing can be measured.
+    """
+    history = History(request.files, request.kind, request.formats, request.partitions)
+    test = Backtest(
+        request.policy,
+        request.delay,
+        request.partitions,
+        request.rivals,
+        {name: segment(name) for name in request.segments},
+    )
+    started, scoring = time.process_time_ns(), 0
+    with _without_collector(), _progress() as progress:
+        bar = progress.add_task("backtest", total=sum(file.size_bytes for file in request.files), rows=0)
+        for entries in _limited(history, request.limit):
+            begun = time.process_time_ns()
+            test.score(entries)
+            scoring += time.process_time_ns() - begun
+            test.note(entries)
+            read = sum(file.position_bytes for file in request.files)
+            progress.update(bar, completed=read, rows=len(test.scores))
+    rows = len(test.scores)
+    if not rows:
+        told = f": {history.faults[0]}" if history.faults else ""
+        fault = f"no row of {', '.join(str(file.path) for file in request.files)} is a transaction{told}"
+        raise InvalidInput(fault)
+    foreign = sum(rival.cpu_ns for rival in request.rivals)
+    total = time.process_time_ns() - started - foreign
+    for name in [name for name, column in test.segments.items() if column.values == (NO_VALUE,)]:
+        del test.segments[name]
+    measures = measure(test, request.plan)
+    for rival, found in zip(request.rivals, measures.challengers, strict=True):
+        found.cpu_us_per_event = rival.cpu_ns / rows / 1e3
+    return Result(
+        request=request,
+        measures=measures,
+        refused=history.refused,
+        faults=history.faults,
+        cpu_us_per_event=(scoring - foreign) / rows / 1e3,
+        events_per_second=rows / total * 1e9,
+    )
+
+
+def _limited(history: History, limit: int | None) -> Iterator[list[Entry]]:
+    left = float("inf") if limit is None else limit
+    for entries in history.chunks():
+        yield entries if len(entries) <= left else entries[: int(left)]
+        left -= len(entries)
+        if left <= 0:
+            return
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hold the cycle collector back: what waits for labels makes no cycles, and looking for them is slow."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} transactions"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
