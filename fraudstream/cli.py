@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Listed] = {
     "worker": Listed("worker:worker", "Run worker processes: scoring, sinks and learning."),
     "replay": Listed("replay:replay", "Send the rows of a file as transactions, and their labels later."),
     "simulate": Listed("simulate:simulate", "Send transactions and labels of a seeded, made-up world."),
+    "backtest": Listed("backtest:backtest", "Tell what this system would have done on history."),
     "topics": Listed("topics:topics", "Create topics, or check them against what the code declares."),
     "dead-letters": Listed(
         "dead_letters:dead_letters", "List, show and send back messages that were set aside."
