@@ -58,6 +58,9 @@ class SentLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_COUNTS_OF_OURS: Final = frozenset({"position.epoch", "position.partition", "position.offset"})
+"""Numbers of a label that are never card numbers, however long."""
+
 _encoder = msgspec.json.Encoder()
 _parse_classification = msgspec.json.Decoder(Classification).decode
 _parse_example = msgspec.json.Decoder(TrainingExample).decode
@@ -117,7 +120,7 @@ def decode_label(value: bytes | None) -> Label:
     """
     wire = _parsed(_parse_label, value)
     if value is not None and is_suspect(value):
-        refuse_card_data(value)
+        refuse_card_data(value, _COUNTS_OF_OURS)
     if wire.transaction_id is None and wire.position is None:
         fault = "is missing, and so is position: a label must name its transaction"
         raise InvalidMessage(fault, "transaction_id")

@@ -131,7 +131,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelPosition(msgspec.Struct, frozen=True, order=True):
-    """Where a label stands in the labels log; partition -1 and below are labels this system derived itself."""
+    """Where a label stands in the labels log; a partition below 0 marks one this system derived itself."""
 
     partition: int
     offset: int
@@ -141,7 +141,8 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The truth about one transaction, as somebody reported it.
 
     Names its transaction by ``position`` (exact) or ``transaction_id``; ``card_id`` and ``event_time`` tell
-    apart transactions that share an id. ``source`` is who says so in kind, ``labelled_by`` by name.
+    apart transactions that share an id. ``source`` is who says so in kind, ``labelled_by`` by name. The label
+    counts from ``not_before`` on: labels that travel inside transactions are delayed by it.
     """
 
     label: LabelValue
@@ -152,6 +153,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     card_id: str | None = None
     event_time: datetime | None = None
     labelled_by: str | None = None
+    not_before: datetime | None = None
 
 
 class TrainingExample(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,7 @@ def compile_format(
         declaration=declaration,
         parse=msgspec.json.Decoder(plain.struct()).decode,
         parse_with_tests=msgspec.json.Decoder(tested.struct()).decode if fits else None,
-        is_match=code.match_function(earlier) if fits else _never,
+        is_match=code.match_function(earlier),
         convert=code.convert_function(tested),
         exempt=code.exempt(),
     )
@@ -81,10 +81,6 @@ def compile_format(
 def _remembered(convert: Callable[..., Any], size: int) -> Callable[..., Any]:
     """Return a conversion that keeps its latest results (typed: 1.0 is not 1), but no faults."""
     return lru_cache(size, typed=True)(convert)
-
-
-def _never(_: Any) -> bool:
-    return False
 
 
 class _Code:
@@ -184,7 +180,7 @@ class _Code:
             self._lines.append(f"if {name}.__class__ is int: {name} = str({name})")
         else:
             self._lines.append(
-                f"if {name}.__class__ is not str and {name} is not None: {name} = as_text({name}, {constant})"
+                f"if {name}.__class__ is not str and {name} is not None: {name} = as_text({name})"
             )
         self._drop_missing(name, rule)
         return constant

@@ -194,7 +194,10 @@ class _Reader:
         uses += [(part, ("fields", "transaction_id")) for part in template if isinstance(part, tuple)]
         leaves = {path for path, _ in uses}
         card = declaration.fields.get("card_id")
+        whole = declaration.fields.get("attributes")
         for path, where in uses:
+            if whole is not None and path == whole.path and where != ("fields", "attributes"):
+                self._fail(f"{'.'.join(path)!r} is used as a value and as an object of attributes", *where)
             if outer := [path[:length] for length in range(1, len(path)) if path[:length] in leaves]:
                 inner = ".".join(outer[0])
                 self._fail(f"{inner!r} is used as a value and as an object around another", *where)

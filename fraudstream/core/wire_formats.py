@@ -106,6 +106,11 @@ class WireFormats:
         """The formats in the order they are tried."""
         return tuple(format_.name for format_ in self._formats)
 
+    @property
+    def last_name(self) -> str:
+        """The format of the last message that was decoded: what producer it came from, in a word."""
+        return self._last.name
+
     def decode(self, value: bytes | None, timestamp_ms: int) -> Transaction:
         """Return the transaction a record holds.
 

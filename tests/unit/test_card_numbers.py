@@ -103,6 +103,8 @@ def test_a_card_number_hidden_behind_a_second_field_of_the_same_name_is_found() 
         {"id": "550e8400-e29b-41d4-a716-446655440000"},
         {"amount": 57.160000000000004, "share": "0.4111111111111111"},
         {"at": 1522540831007},
+        {"at": 1522540831007, "sent": 1522540831007},
+        {"at": 1522540831007, "note": "\u00a3"},
         {"at": "2018-04-01T00:00:31.123456+00:00"},
         {"phone": "+44 20 7946 0958"},
         {"entry_mode": "CVC"},
@@ -150,6 +152,16 @@ def test_the_outcome_of_a_check_is_no_verification_value(name: str) -> None:
 @pytest.mark.parametrize("value", [None, "", True, False])
 def test_an_empty_verification_field_is_let_through(value: object) -> None:
     assert refused({"cvv": value}) is None
+
+
+def test_what_is_not_json_is_a_fault_of_the_message() -> None:
+    with pytest.raises(InvalidMessage, match="is not JSON"):
+        refuse_card_data(b"4111111111111111 {")
+
+
+def test_a_number_that_an_escape_makes_longer_is_masked_as_a_whole() -> None:
+    # Thirteen digits pass Luhn, and so do the seventeen that the raw text shows.
+    assert mask_card_numbers(rb"\u00004222222222222") == b"\\u" + b"*" * 13 + b"2222"
 
 
 def test_a_document_nested_too_deeply_is_a_fault_of_the_message() -> None:

@@ -238,6 +238,24 @@ def test_a_row_with_surplus_cells_is_refused(shipped: WireFormats) -> None:
         shipped.decode_row(row, RECORD_MS)
 
 
+def test_a_row_that_is_not_unicode_is_refused(shipped: WireFormats) -> None:
+    with pytest.raises(InvalidMessage, match="not Unicode"):
+        shipped.decode_row({"TRANSACTION_ID": "\ud800"}, RECORD_MS)
+
+
+def test_a_token_may_have_sixty_four_characters(shipped: WireFormats) -> None:
+    token = "tok_" + "z" * 60
+    assert decoded(shipped, {**NATIVE, "card_id": token}).card_id == token
+
+
+def test_the_format_of_the_last_message_is_known(shipped: WireFormats) -> None:
+    names = []
+    for message in (HANDBOOK, NATIVE, NATIVE, CAPSTONE):
+        decoded(shipped, message)
+        names.append(shipped.last_name)
+    assert names == ["handbook", "native", "native", "capstone"]
+
+
 # Formats that users declare
 
 
@@ -287,6 +305,7 @@ def test_a_fault_names_the_producers_own_field(
         {"version": True},
         {"payment": {**PAYMENT["payment"], "test": 0}},
         {"payment": [1]},
+        {"payment": {}},
     ],
 )
 def test_a_message_that_fails_one_test_is_not_of_the_format(
@@ -296,6 +315,11 @@ def test_a_message_that_fails_one_test_is_not_of_the_format(
     assert "no wire format matches" in fault
     assert "shop needs payment.id, kind = 'payment', version = 2, no payment.test" in fault
     assert "handbook needs TRANSACTION_ID, TX_DATETIME" in fault
+
+
+def test_a_tested_value_beyond_any_number_is_not_equal(nested: WireFormats) -> None:
+    value = encoded(PAYMENT).replace(b'"version": 2', b'"version": 1e999')
+    assert "no wire format matches" in fault_of(nested, value).fault
 
 
 def test_formats_share_a_topic_in_any_order_of_messages(nested: WireFormats) -> None:
@@ -349,6 +373,8 @@ def test_formats_of_contradicting_shapes_share_a_topic(tmp_path: Path) -> None:
         ('{ from = "at", format = "%Y%m%d%H%M%S", timezone = "UTC" }', 20_201_014_182_640),
         ('{ from = "at", format = "%Y-%m-%d %H:%M:%S", timezone = "+02:00" }', "2020-10-14 20:26:40"),
         ('{ from = "at", format = "%d.%m.%Y %H:%M:%S.%f %z" }', "14.10.2020 20:26:40.000 +0200"),
+        ('{ from = "at", format = "%B %d, %Y at %H:%M:%S%z" }', "October 14, 2020 at 18:26:40Z"),
+        ('{ from = "at", format = "%Y-%m-%d %H:%M:%S%z" }', "2020-10-14 13:26:40-05:00"),
         ('{ format = "record" }', None),
     ],
 )
@@ -374,6 +400,9 @@ def test_times_are_read_in_every_declared_form(tmp_path: Path, how: str, at: obj
         ('{ from = "at", format = "epoch_milliseconds" }', -1),
         ('{ from = "at", format = "%d/%m/%Y %H:%M", timezone = "UTC" }', "30/02/2020 10:00"),
         ('{ from = "at", format = "%Y-%m-%d %H:%M:%S", timezone = "UTC" }', "2020-10-14T18:26:40"),
+        ('{ from = "at", format = "%Y-%m-%d %H:%M:%S", timezone = "UTC" }', "2020-13-14 18:26:40"),
+        ('{ from = "at", format = "%Y-%m-%d %H:%M:%S", timezone = "UTC" }', 5),
+        ('{ from = "at", format = "%y%m%d %I%p", timezone = "UTC" }', "201014 13pm"),
     ],
 )
 def test_what_is_no_instant_is_refused(tmp_path: Path, how: str, at: object) -> None:
@@ -452,6 +481,49 @@ def test_symbols_choose_the_currency_and_the_longest_wins(tmp_path: Path) -> Non
     assert "expected one of the symbols" in fault_of(formats, {"id": "1", "sum": "5"}).fault
 
 
+def test_symbols_may_stand_before_minor_units_and_beside_a_default(tmp_path: Path) -> None:
+    more = 'amount_minor = { from = "sum", unit = "minor", symbols = { "$" = "USD" } }\ncurrency = "in"'
+    formats = loaded(tmp_path, declared('{ format = "record" }', more))
+    for message, expected in (
+        ({"sum": "$5"}, (5, "USD")),
+        ({"sum": 7, "in": "EUR"}, (7, "EUR")),
+        ({"in": "EUR"}, (None, "EUR")),
+    ):
+        transaction = decoded(formats, {"id": "1", **message})
+        assert (transaction.amount_minor, transaction.currency) == expected
+    for message in ({"sum": 7}, {"sum": "$0.5"}, {"sum": "$"}, {"sum": 7.5, "in": "EUR"}):
+        assert fault_of(formats, {"id": "1", **message}).field == "sum"
+
+
+def test_a_currency_may_come_without_an_amount(tmp_path: Path) -> None:
+    formats = loaded(tmp_path, declared('{ format = "record" }', 'currency = "in"'))
+    assert decoded(formats, {"id": "1", "in": "EUR"}).currency == "EUR"
+
+
+def test_one_value_may_fill_fields_of_different_kinds(tmp_path: Path) -> None:
+    more = (
+        'amount_minor = { from = "x", unit = "major" }\ncurrency = { fixed = "GBP" }\nage = "x"\nhour = "x"\n'
+        'bank = "x"\nlabel = { from = "x", values = { "7" = "fraud", "true" = "fraud" } }'
+    )
+    formats = loaded(tmp_path, declared('{ format = "record" }', more))
+    transaction = decoded(formats, {"id": "1", "x": 7})
+    assert (transaction.amount_minor, transaction.age, transaction.hour, transaction.bank) == (
+        700,
+        7.0,
+        7,
+        "7",
+    )
+    for value in (True, 7.5, "7.x", [7], 10**30):
+        assert fault_of(formats, {"id": "1", "x": value}).field == "x"
+
+
+def test_yes_and_no_may_be_words(tmp_path: Path) -> None:
+    formats = loaded(tmp_path, declared('{ format = "record" }', '[attributes]\nfirst = "f"\nshare = "s"'))
+    attributes = decoded(formats, {"id": "1", "f": True, "s": 0.5}).attributes
+    assert attributes == {"first": "true", "share": "0.5"}
+    assert decoded(formats, {"id": "1"}).attributes is None
+
+
 # Anything at all
 
 
@@ -495,6 +567,7 @@ def test_what_is_no_message_is_refused_with_its_reason(
         ({"currency": None}, "currency"),
         ({"age": 151}, "age"),
         ({"age": "1_0"}, "age"),
+        ({"age": "old"}, "age"),
         ({"age": "inf"}, "age"),
         ({"hour": 25}, "hour"),
         ({"hour": "7am"}, "hour"),
@@ -688,6 +761,11 @@ def test_a_short_hash_key_is_refused() -> None:
         (declared('"at"', 'bank = "at.zone"'), 6, "'at' is used as a value and as an object"),
         (declared('"at"', 'card_id = "c"\nbank = "c"'), 7, "the card id may be read into no other field"),
         (declared('"at"', '[attributes]\nx = 1'), 7, "expected a path"),
+        (declared('"at"', when='[when]\nequals = ["a"]'), 3, "equals must be a table"),
+        (declared('"at"', when='[when]\nhas = [""]'), 3, "expected a path"),
+        (declared('"at"', 'currency = { from = "c", values = { "1" = "quid" } }'), 6, "'quid' is no"),
+        (declared('"at"', 'attributes = "x"\nbank = "x"'), 7, "an object of attributes"),
+        (declared('"at"', when="missing = [1]"), 2, "missing must be a list of texts"),
         (declared('"at"', when='[when]\nmaybe = ["a"]'), 3, "unknown test 'maybe'"),
         (declared('"at"', when='[when]\nhas = "a"'), 3, "has must be a list"),
         (declared('"at"', when='[when]\nequals = { "a" = 1.5 }'), 3, "must equal a text"),
