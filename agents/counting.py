@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Work
 from tables.window_counts import window_counts
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class CountWindows:
@@ -40,13 +43,21 @@ class CountWindows:
     def judge(self, part: RecordSlice) -> Work:
         """Count a slice; what was counted before changes nothing."""
         counts = self._table.of(part.partition)
-        late = 0
+        late, oldest = 0, _NEVER
         for record in part.records:
             if record.value and not is_claim(record):
-                late += counts.fold(decode_counted(record.value), record.timestamp) is Folded.LATE
-        if late:
-            self._context.metrics.late_records.inc(late)
+                classification = decode_counted(record.value)
+                late += counts.fold(classification, record.timestamp) is Folded.LATE
+                oldest = min(oldest, classification.event_time)
+        self._tell(counts, late, oldest)
         return Work(changes=counts.take_changes())
+
+    def _tell(self, counts: WindowCounts, late: int, oldest: datetime) -> None:
+        metrics = self._context.metrics
+        metrics.late_records.inc(late)
+        if oldest is not _NEVER:
+            metrics.window_lateness_seconds.set(max(0.0, counts.watermark - oldest.timestamp()))
+        metrics.open_windows.set(sum(self._table.of(p).open_windows for p in self._lane.owned))
 
     def flush_closed(self, partition: int) -> None:
         """Queue a flush if a window has closed since the last one."""

@@ -11,7 +11,7 @@ import importlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -26,6 +26,7 @@ from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import SliceScheduler
 from fraudstream.delivery.table import SliceTable
+from fraudstream.delivery.watch import Watch
 from fraudstream.errors import InvalidSettings
 from fraudstream.observability import Observability
 from fraudstream.settings import Role, Settings
@@ -144,12 +145,14 @@ class AgentApp(faust.App):
     def on_rebalance_start(self) -> None:
         """Tell health that partitions are moving."""
         self.context.health.deny(f"{self.name} recovered", "partitions are being assigned")
+        self.context.metrics.recovered.labels(agent=self.name).set(0)
         super().on_rebalance_start()
 
     def on_rebalance_end(self) -> None:
         """Tell health that every assigned partition is recovered and read."""
         super().on_rebalance_end()
         self.context.health.affirm(f"{self.name} recovered")
+        self.context.metrics.recovered.labels(agent=self.name).set(1)
 
 
 class _HeadlessBoot(BootStrategy):
@@ -170,7 +173,7 @@ def create_app(settings: Settings, role: Role, context: WorkerContext | None = N
         companion.boot_strategy = _HeadlessBoot(companion)
         companion.finalize()
     first._companions = companions
-    first._first[:0] = [ProcessServices(shared)]
+    first._first[:0] = [ProcessServices(shared, [app.lane for app in apps if app.lane is not None])]
     return first
 
 
@@ -187,10 +190,15 @@ class ProcessServices(mode.Service):
     #: How often gauges that nobody sets are brought up to date.
     interval_seconds = 1.0
 
-    def __init__(self, context: WorkerContext, **kwargs: Any) -> None:
+    #: How often brokers are asked how far behind the agents are.
+    lag_interval_seconds = 5.0
+
+    def __init__(self, context: WorkerContext, lanes: Sequence[Lane], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         settings = context.settings
         self._context = context
+        self._watch = Watch(lanes, context.metrics, context.log_reader, context.kafka)
+        context.gauges.append(self._watch.refresh)
         self._observability = Observability(
             context.registry, context.health, settings.metrics_host, settings.metrics_port
         )
@@ -202,6 +210,7 @@ class ProcessServices(mode.Service):
     async def on_stop(self) -> None:
         """Close what was opened for all agents."""
         await self._observability.stop()
+        await self._watch.stop()
         await self._context.log_reader.stop()
 
     @mode.Service.task
@@ -209,6 +218,12 @@ class ProcessServices(mode.Service):
         while not self.should_stop:
             self._context.refresh(time.time())
             await self.sleep(self.interval_seconds)
+
+    @mode.Service.task
+    async def _keep_lag(self) -> None:
+        while not self.should_stop:
+            await self._watch.measure_lag()
+            await self.sleep(self.lag_interval_seconds)
 
 
 def run_worker(role: Role, settings: Settings) -> int:

@@ -114,13 +114,14 @@ class Metrics:
     def _declare_delivery(self) -> None:
         self.lag_records = self._gauge(
             "fraudstream_lag_records",
-            "Records of this worker's partitions that are not read yet, by topic.",
+            "Records of an agent's partitions in this process that its group has not committed yet.",
             "Growing: add workers up to the number of partitions; if it stands still, see the log.",
+            "agent",
             "topic",
         )
         self.checkpoint_age_seconds = self._gauge(
             "fraudstream_checkpoint_age_seconds",
-            "Time since an agent's last checkpoint while it has work in hand, or 0 with none.",
+            "How long the oldest slice in hand has waited for its checkpoint; 0 with none in hand.",
             "Growing: publishing or a store does not answer; after a kill this much is done again.",
             "agent",
         )
@@ -204,7 +205,7 @@ class Metrics:
         )
         self.window_lateness_seconds = self._gauge(
             "fraudstream_window_lateness_seconds",
-            "How far the latest slice's oldest transaction lay behind its partition's newest event time.",
+            "How far the oldest transaction of the latest slice lay behind its partition's event time.",
             "Near the grace period: transactions are about to be late.",
         )
 

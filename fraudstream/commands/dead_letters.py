@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from fraudstream.commands.context import pass_settings
-from fraudstream.connections import kafka_options
+from fraudstream.connections import kafka_options, kafka_reading_options
 from fraudstream.core.dead_letters import DeadLetter
 from fraudstream.delivery.logs import LogReader
 from fraudstream.errors import InvalidInput, InvalidMessage, StoreUnavailable
@@ -149,7 +149,7 @@ async def _read_one(settings: Settings, place: Place) -> Found:
     topic = Topics(settings).dead_letters
     if place.partition < topic.partitions:
         async with _ready(settings, topic):
-            reader = LogReader(kafka_options(settings))
+            reader = LogReader(kafka_reading_options(settings))
             try:
                 record = await reader.record_at(topic.name, place.partition, place.offset)
             finally:
@@ -167,7 +167,7 @@ async def _read_all(settings: Settings) -> list[Found]:
     letters: dict[tuple[str, int, int], Found] = {}
     async with _ready(settings, topic):
         consumer = AIOKafkaConsumer(
-            **kafka_options(settings),
+            **kafka_reading_options(settings),
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",

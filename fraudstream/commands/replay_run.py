@@ -17,7 +17,7 @@ from fraudstream.commands.replay_labels import Due, LateLabels, label_message
 from fraudstream.commands.replay_rows import ReplayFile, Row
 from fraudstream.commands.replay_sending import Headers, Sender, open_sender
 from fraudstream.commands.replay_settling import Settlement
-from fraudstream.connections import kafka_options
+from fraudstream.connections import kafka_reading_options
 from fraudstream.delivery.logs import LogReader
 from fraudstream.errors import InvalidInput
 from fraudstream.settings import Settings
@@ -73,7 +73,7 @@ async def run_replay(settings: Settings, plan: Plan, tally: Tally) -> None:
         await require_topics(admin, [topics.transactions, topics.labels], with_config=False)
         settlement = None
         if plan.in_order:
-            reader = LogReader(kafka_options(settings))
+            reader = LogReader(kafka_reading_options(settings))
             stack.push_async_callback(reader.stop)
             settlement = Settlement(topics, admin, reader)
         sender = await open_sender(settings)

@@ -119,6 +119,11 @@ class WindowCounts:
         return self._epoch, self._applied
 
     @property
+    def watermark(self) -> int:
+        """Newest event time that moved windows on, in seconds since 1970; far below any before the first."""
+        return self._watermark
+
+    @property
     def open_windows(self) -> int:
         """Number of windows held, closed ones that wait for their last flush included."""
         return len(self._windows)

@@ -7,6 +7,7 @@ Every override names the stock behaviour it replaces. Private names relied on
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,16 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = cast(SliceTransport, transport).fetch_wait_ms
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer, whatever its fetches are doing.
+
+        aiokafka cancels its fetches when it stops, and one that was waiting to try again passes the
+        cancellation on to whoever stops it. The group has been left by then; but this thread would end with an
+        error, and the application would wait for it for ever.
+        """
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
 
 class SliceConsumer(driver.Consumer):

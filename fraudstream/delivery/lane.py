@@ -110,6 +110,8 @@ class Lane:
         #: Partitions of which judged work was given up: memory is ahead of the changelog until it is
         #: recovered.
         self._ahead: set[int] = set()
+        #: When the slice being delivered was queued, a partition.
+        self._working_since: dict[int, float] = {}
 
     def attach(self, handler: SliceHandler, *, agent_name: str) -> None:
         """Make ``handler`` the app's one agent."""
@@ -182,6 +184,12 @@ class Lane:
         """Return how many slices are judged and not yet durable."""
         return sum(self._unfinished.values())
 
+    def oldest_work_seconds(self) -> float:
+        """Return how long the oldest work in hand has waited to be durable; 0 with none in hand."""
+        if not self._working_since:
+            return 0.0
+        return time.monotonic() - min(self._working_since.values())
+
     @property
     def _consumer(self) -> Consumer:
         return self.app.consumer  # type: ignore[return-value] # our own SliceConsumer
@@ -189,6 +197,7 @@ class Lane:
     async def _deliver(self, partition: int, queue: asyncio.Queue[_Pending]) -> None:
         while True:
             pending = await queue.get()
+            self._working_since[partition] = pending.queued_at
             try:
                 await self._checkpoint(partition, pending)
             except _LetGo:
@@ -210,6 +219,7 @@ class Lane:
                 stop_process(f"{self.name} could not deliver partition {partition}")
             finally:
                 self._unfinished[partition] -= 1
+                self._working_since.pop(partition, None)
                 if pending.event is not None:
                     self.metrics.pending_records.labels(agent=self.name).dec(len(_slice_of(pending.event)))
                 self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
@@ -268,6 +278,11 @@ class Lane:
         stage.labels(agent=self.name, stage="changelog").observe(written - published)
         stage.labels(agent=self.name, stage="slice").observe(time.monotonic() - pending.queued_at)
         self.metrics.checkpoint_time.labels(agent=self.name).set_to_current_time()
+        passed = self.metrics.stage_records
+        passed.labels(agent=self.name, stage="publish").inc(len(outputs))
+        passed.labels(agent=self.name, stage="changelog").inc(len(work.changes))
+        if event is not None:
+            passed.labels(agent=self.name, stage="slice").inc(len(_slice_of(event)))
 
     def _above(self, tail: int, records: list[OutRecord]) -> list[OutRecord]:
         if not records or records[0].source_offset > tail:

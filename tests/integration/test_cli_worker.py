@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.integration.command_line import CommandLine
+from tests.services.process import free_port
 
 HEADER = "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n"
 
@@ -105,6 +107,39 @@ def test_a_supervisor_that_is_stopped_leaves_no_process_and_status_0(
         assert process.wait(timeout=40) == 0
         assert len(children) == 2
         assert not psutil.wait_procs(children, timeout=5)[1]
+
+
+def metrics(port: int) -> dict[str, float]:
+    """Every sample of a process by its name and labels; nothing while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
+
+
+def test_the_metrics_of_workers_tell_lag_checkpoints_and_windows(
+    capsys: pytest.CaptureFixture[str], kafka_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    environ = settings(kafka_url, topic_prefix, tmp_path)
+    command = CommandLine(capsys, environ)
+    assert command("topics", "create").status == 0
+    assert command("replay", transactions(tmp_path / "rows.csv", days=5), "--format", "handbook").status == 0
+    port = free_port()
+    ports = {"FRAUDSTREAM_METRICS_PORT": str(port)}
+    with working(environ | ports, tmp_path / "log", "--scoring=1", "--sinks=1", "--learning=0"):
+        until(lambda: metrics(port + 1).get("fraudstream_archive_stored_total") == 120)
+        lag = f'fraudstream_lag_records{{agent="archiving",topic="{topic_prefix}classifications"}}'
+        until(lambda: metrics(port + 1).get(lag) == 0)
+        scoring, sinks = metrics(port), metrics(port + 1)
+
+    assert scoring["fraudstream_transactions_total"] == 120
+    assert scoring['fraudstream_stage_records_total{agent="scoring",stage="slice"}'] == 120
+    assert scoring['fraudstream_recovered{agent="scoring"}'] == 1
+    assert sinks['fraudstream_checkpoint_age_seconds{agent="archiving"}'] == 0
+    assert sinks["fraudstream_open_windows"] > 0
 
 
 def test_a_supervisor_that_is_killed_leaves_no_process(

@@ -1,0 +1,76 @@
+"""Gauges of lanes that nothing sets in passing: how far behind they are, and how long their work waits."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.logs import LogReader
+from fraudstream.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Watches the lanes of one process.
+
+    Lag is taken from the brokers, as the end of each owned partition less what the group has committed: a
+    consumer knows the end only of what it fetches, and fetches nothing while its agent waits for a store.
+    """
+
+    def __init__(
+        self, lanes: Sequence[Lane], metrics: Metrics, reader: LogReader, kafka: dict[str, Any]
+    ) -> None:
+        self._lanes = lanes
+        self._metrics = metrics
+        self._reader = reader
+        self._kafka = kafka
+        self._admin: AIOKafkaAdminClient | None = None
+
+    def refresh(self, _now: float) -> None:
+        """Set what this process knows by itself; the time is not needed."""
+        for lane in self._lanes:
+            self._metrics.checkpoint_age_seconds.labels(agent=lane.name).set(lane.oldest_work_seconds())
+
+    async def measure_lag(self) -> None:
+        """Ask the brokers how far behind every lane is; without an answer the gauges stay as they are."""
+        try:
+            for lane in self._lanes:
+                await self._measure(lane)
+        except KafkaError as exc:
+            log.debug("lag not measured", extra={"reason": repr(exc)})
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Close the connection. Idempotent."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
+
+    async def _measure(self, lane: Lane) -> None:
+        partitions = [TopicPartition(lane.source, number) for number in sorted(lane.owned)]
+        lag = 0
+        if partitions:
+            committed = await (await self._connected()).list_consumer_group_offsets(
+                str(lane.app.conf.id), partitions=partitions
+            )
+            for tp in partitions:
+                bounds = await self._reader.bounds(*tp)
+                done = committed[tp].offset if tp in committed else -1
+                lag += bounds.end - max(done, bounds.low)
+        self._metrics.lag_records.labels(agent=lane.name, topic=lane.source).set(lag)
+
+    async def _connected(self) -> AIOKafkaAdminClient:
+        if self._admin is None:
+            admin = AIOKafkaAdminClient(**self._kafka)
+            try:
+                await admin.start()
+            except KafkaError:
+                await admin.close()
+                raise
+            self._admin = admin
+        return self._admin
