@@ -38,8 +38,8 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
         """Stop the consumer, whatever its fetches are doing.
 
         aiokafka cancels its fetches when it stops, and one that was waiting to try again passes the
-        cancellation on to whoever stops it. The group has been left by then; but this thread would end with an
-        error, and the application would wait for it for ever.
+        cancellation on to whoever stops it. The group has been left by then; but this thread would end with
+        an error, and the application would wait for it for ever.
         """
         with contextlib.suppress(asyncio.CancelledError):
             await super().on_thread_stop()
