@@ -35,7 +35,8 @@ _GROUPS: Final = (
 _RUN: Final = rf"(?<![0-9])(?:[0-9]{{13,19}}(?![0-9])|(?<![A-Za-z])(?:{_GROUPS})(?![0-9A-Za-z]))"
 _RUN_IN_TEXT: Final = re.compile(_RUN)
 _RUN_IN_BYTES: Final = re.compile(_RUN.encode())
-_DIGITS: Final = re.compile(rb"[0-9]{13,}").search
+# In a JSON text a quote that no backslash precedes ends a name here, so this stands outside of all texts.
+_BARE_TIME: Final = re.compile(rb':(?<=":)(?<!\\":)[ \t]*[123][0-9]{12}[ \t\r\n]*[,}]').search
 _STRETCH: Final = re.compile(rb"[0-9](?:[ \-]{0,3}[0-9]){12,}").finditer
 """What holds every run there is; it begins with a digit, so the search for it jumps from digit to digit."""
 
@@ -98,11 +99,9 @@ def is_suspect(value: bytes) -> bool:
         # In the raw text the digits that end an escape run into those of a number: only decoding tells.
         return True
     # Dropping bytes only moves text forward, so in the value itself the run begins at or after ``at``.
-    if folded.find(_LONG_RUN, at + len(_LONG_RUN)) < 0:
-        # The only long run: mostly the time of a producer that counts milliseconds, so a word of its own.
-        only = _DIGITS(value, at)
-        if only is not None and is_bare_time(value, only.start(), only[0]):
-            return False
+    if folded.find(_LONG_RUN, at + len(_LONG_RUN)) < 0 and _BARE_TIME(value, at - 1) is not None:
+        # The only long run is the time of a producer that counts milliseconds.
+        return False
     return any(_holds_number(value, *digits.span()) for digits in _STRETCH(value, at))
 
 
@@ -118,13 +117,11 @@ def _holds_number(value: bytes, start: int, end: int) -> bool:
 
 
 def is_bare_time(value: bytes, start: int, run: bytes) -> bool:
-    """Tell whether digits at a place in a JSON text are an unquoted number of milliseconds since 1970."""
-    return (
-        len(run) == 13
-        and run[0] in b"123"
-        and value[start + 13 : start + 21].lstrip()[:1] in (b",", b"}", b"]")
-        and value[max(start - 8, 0) : start].rstrip()[-1:] in (b":", b",", b"[")
-    )
+    """Tell whether digits at a place in a JSON text are a member's unquoted milliseconds since 1970."""
+    if len(run) != 13 or run[0] not in b"123":
+        return False
+    found = _BARE_TIME(value, max(start - 4, 0))
+    return found is not None and found.start() < start < found.end()
 
 
 def card_numbers(text: str) -> Iterator[re.Match[str]]:

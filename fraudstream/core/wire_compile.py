@@ -90,6 +90,7 @@ class _Code:
         self._declaration = declaration
         self._hash_token = hash_token
         self._lines: list[str] = []
+        self._objects: dict[Path, str] = {}
         self._shape = Shape()
         self._namespace: dict[str, Any] = {
             "UNSET": UNSET,
@@ -134,6 +135,7 @@ class _Code:
         """Return the function from a struct and a record's timestamp to a transaction."""
         self._shape = shape
         self._lines = []
+        self._objects = {}
         fields = self._declaration.fields
         emit: dict[str, Callable[[FieldRule], None]] = {
             "transaction_id": self._transaction_id,
@@ -157,14 +159,23 @@ class _Code:
 
     def _fetch(self, name: str, path: Path) -> None:
         """Emit: the value at a path, None if it is not there."""
-        outer = [f"s.{'.'.join(map(attribute_of, path[:length]))}" for length in range(1, len(path))]
-        leaf = f"s.{'.'.join(map(attribute_of, path))}"
-        self._lines.append(
-            f"{name} = {leaf} if {' and '.join(outer)} else None" if outer else f"{name} = {leaf}"
-        )
+        holder = "s"
+        for length in range(1, len(path)):
+            holder = self._fetch_object(path[:length], holder)
+        leaf = f"{holder}.{attribute_of(path[-1])}"
+        self._lines.append(f"{name} = {leaf} if {holder} else None" if len(path) > 1 else f"{name} = {leaf}")
         node = self._shape.at(path)
         if node is not None and node.is_tested:
             self._lines.append(f"if {name} is UNSET: {name} = None")
+
+    def _fetch_object(self, path: Path, holder: str) -> str:
+        """Emit once: the object at a path, None if it is not there; return the variable that holds it."""
+        if path not in self._objects:
+            self._objects[path] = f"o{len(self._objects)}"
+            leaf = f"{holder}.{attribute_of(path[-1])}"
+            guarded = f"{leaf} if {holder} else None" if len(path) > 1 else leaf
+            self._lines.append(f"{self._objects[path]} = {guarded}")
+        return self._objects[path]
 
     def _drop_missing(self, name: str, rule: FieldRule) -> None:
         if rule.missing == {""}:

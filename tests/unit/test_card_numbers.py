@@ -115,6 +115,14 @@ def test_what_only_looks_like_a_card_number_is_let_through(message: object) -> N
     assert refused(message) is None
 
 
+@pytest.mark.parametrize(
+    "note", [", 1522540831007,", '": 1522540831007,', '\\": 1522540831007,', "[1522540831007]"]
+)
+def test_digits_in_a_text_are_no_bare_time(note: str) -> None:
+    assert refused({"note": note}) is not None
+    assert b"1522540831007" not in mask_card_numbers(json.dumps({"note": note}).encode())
+
+
 def test_a_time_in_quotes_that_passes_luhn_is_refused_unless_it_is_declared() -> None:
     value = b'{"sent": {"at": "1522540831007"}}'
     assert luhn_by_the_book("1522540831007")
