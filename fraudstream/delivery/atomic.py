@@ -61,7 +61,8 @@ class AtomicPublisher:
     async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
         """Publish ``first``, then ``last``, and return the offset of ``last``.
 
-        A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become visible together, or none: after any error nothing of it is visible.
+        A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
+        visible together, or none: after any error nothing of it is visible.
 
         Raises
         ------

@@ -1,0 +1,213 @@
+"""Throughput and latency of the whole stream on real services, everything on this machine.
+
+``python -m benchmarks.stream throughput --data handbook FILE --rows 400000 [--archive mongo]``: the rows are put into the
+topic first, then the workers are started; rates are taken between the first and the last classification, and CPU of every
+process from the operating system. ``python -m benchmarks.stream latency FILE --rate 1000 --seconds 60``: an open loop
+(send times fixed beforehand), from the producer's clock to an independent reader of ``classifications``.
+
+Figures go to standard output and, with ``--json``, into a file. Quote them with the machine and the date they print.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from confluent_kafka import Consumer, TopicPartition
+from tests.services import KafkaServer, MariaDbServer, MongoServer
+from tests.stack import COMMAND, Stack
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["throughput", "latency"])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--data", choices=["capstone", "handbook"], default="handbook")
+    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--repeat", type=int, default=1, help="send the file so often")
+    parser.add_argument("--scoring", type=int, default=2)
+    parser.add_argument("--archive", choices=["sqlite", "mongo"], default="sqlite")
+    parser.add_argument("--rate", type=int, default=1000)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch, Services(options.archive, Path(scratch)) as services:
+        measure = throughput if options.what == "throughput" else latency
+        figures = {"machine": machine(), **vars(options), **measure(options, services)}
+    text = json.dumps(figures, indent=2, default=str)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """Say where and when figures were taken, and how busy the machine was before."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+class Services:
+    """Broker and stores of one run, and the stack on them."""
+
+    def __init__(self, archive: str, scratch: Path) -> None:
+        self.servers: dict[str, Any] = {"kafka": KafkaServer(), "mariadb": MariaDbServer()}
+        if archive == "mongo":
+            self.servers["mongo"] = MongoServer()
+        self.scratch = scratch
+        self.archive = archive
+
+    def __enter__(self) -> "Services":
+        for server in self.servers.values():
+            server.start()
+        archive = self.servers["mongo"].url if self.archive == "mongo" else f"sqlite:///{self.scratch}/archive.db"
+        self.stack = Stack(
+            self.scratch,
+            self.servers["kafka"].url,
+            archive,
+            self.servers["mariadb"].url,
+            "",
+            FLUSH_INTERVAL_SECONDS=10,
+            SESSION_TIMEOUT_SECONDS=10,
+        )
+        self.stack.create_topics()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+        for server in self.servers.values():
+            server.close()
+
+    def archived(self) -> int:
+        if self.archive == "mongo":
+            return self.stack.count_archived()
+        try:
+            with sqlite3.connect(f"file:{self.scratch}/archive.db?mode=ro", uri=True) as database:
+                return int(database.execute("SELECT count(*) FROM classifications").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+    def counted(self) -> int:
+        try:
+            rows = self.stack.query(
+                "SELECT COALESCE(SUM(count), 0) FROM window_counts WHERE dimension = 'decision' AND population = 'all'"
+            )
+        except Exception:  # noqa: BLE001 - the table is not there before the first flush
+            return 0
+        return int(rows[0][0])
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU of broker and stores, with their child processes."""
+        found = {}
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or ())
+            for name, word in {"kafka": "kafka.Kafka", "mariadb": "mariadbd", "mongo": "ServeMongo"}.items():
+                server = self.servers.get(name)
+                if server is not None and word in line and str(server.port) in line + str(server.directory):
+                    times = process.cpu_times()
+                    found[name] = found.get(name, 0.0) + times.user + times.system
+        return found
+
+
+def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any]:
+    """Drain a full topic with two scoring processes and one of sinks; everything has to come out."""
+    stack = services.stack
+    started = time.monotonic()
+    for _ in range(options.repeat):
+        stack.run("replay", str(options.file), "--format", options.data, "--limit", str(options.rows), timeout=900)
+    rows = sum(stack.ends("transactions"))
+    preload = time.monotonic() - started
+    workers = {f"scoring-{n}": stack.start("scoring") for n in range(options.scoring)} | {"sinks-0": stack.start("sinks")}
+    processes = {name: psutil.Process(worker.pid) for name, worker in workers.items()}
+    before = services.cpu_seconds()
+    first: tuple[float, int] | None = None
+    done: dict[str, float] = {}
+    while len(done) < 3:
+        time.sleep(0.5)
+        now = time.monotonic()
+        scored = sum(stack.ends("classifications"))
+        if scored > 1000 and first is None:
+            first = (now, scored)
+            busy = {name: cpu(process) for name, process in processes.items()}
+        for what, number in (("scored", scored), ("archived", services.archived()), ("counted", services.counted())):
+            if number >= rows:
+                done.setdefault(what, now)
+    assert first is not None
+    after = services.cpu_seconds()
+    spent = {name: cpu(process) - busy[name] for name, process in processes.items()}
+    return {
+        "transactions": rows,
+        "preload_per_second": round(rows / preload),
+        "per_second": {what: round((rows - first[1]) / (at - first[0])) for what, at in done.items()},
+        "per_second_all": round((rows - first[1]) / (max(done.values()) - first[0])),
+        "worker_cpu_us_per_transaction": {
+            "scoring": round(sum(v for k, v in spent.items() if k.startswith("scoring")) / rows * 1e6, 1),
+            "sinks": round(spent["sinks-0"] / rows * 1e6, 1),
+        },
+        "service_cpu_us_per_transaction": {k: round((after[k] - before.get(k, 0)) / rows * 1e6, 1) for k in after},
+        "rss_mib": {name: round(process.memory_info().rss / 2**20) for name, process in processes.items()},
+    }
+
+
+def cpu(process: psutil.Process) -> float:
+    """CPU seconds a process has spent."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
+    """Send at a fixed rate; an independent consumer notes when each classification can be read."""
+    stack = services.stack
+    for role in ["scoring"] * options.scoring + ["sinks"]:
+        stack.start(role)
+    samples: list[float] = []
+    stop = threading.Event()
+    reader = threading.Thread(target=read_latencies, args=(stack, samples, stop))
+    reader.start()
+    rows = options.rate * options.seconds
+    # Warm up for five seconds, then measure.
+    for limit in (options.rate * 5, rows):
+        samples.clear()
+        subprocess.run(
+            [*COMMAND, "replay", str(options.file), "--format", options.data, "--limit", str(limit), "--rate", str(options.rate)],
+            env=stack.environment, check=True, stdout=subprocess.DEVNULL,
+        )
+        time.sleep(2)
+    stop.set()
+    reader.join()
+    found = statistics.quantiles(samples, n=1000, method="inclusive")
+    return {
+        "samples": len(samples),
+        "latency_ms": {name: round(found[at] * 1000, 2) for name, at in (("p50", 499), ("p90", 899), ("p99", 989), ("p99.9", 998))},
+        "worst_ms": round(max(samples) * 1000, 1),
+    }
+
+
+def read_latencies(stack: Stack, samples: list[float], stop: threading.Event) -> None:
+    """Note, for each classification, the time from its transaction's Kafka timestamp to now."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "bench", "fetch.wait.max.ms": 5})
+    consumer.assign([TopicPartition("classifications", p, end) for p, end in enumerate(stack.ends("classifications"))])
+    while not stop.is_set():
+        for record in consumer.consume(500, timeout=0.01):
+            if record.error() is None and record.value() is not None:
+                samples.append(time.time() - record.timestamp()[1] / 1000)
+    consumer.close()
+
+
+if __name__ == "__main__":
+    main()
