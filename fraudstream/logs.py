@@ -57,6 +57,7 @@ def configure_logs(settings: Settings, stream: TextIO | None = None, **context: 
     text = settings.log_format == "text" or (settings.log_format == "auto" and target.isatty())
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextLines() if text else JsonLines())
+    handler.addFilter(_is_no_service_chatter)
     if context:
         handler.addFilter(_adding(context))
     root = logging.getLogger()
@@ -64,6 +65,11 @@ def configure_logs(settings: Settings, stream: TextIO | None = None, **context: 
     root.setLevel(settings.log_level.upper())
     for name, level in _NOISY.items():
         logging.getLogger(name).setLevel(max(level, root.level))
+
+
+def _is_no_service_chatter(record: logging.LogRecord) -> bool:
+    # Mode logs each start and stop of a service under the name of the module that defines it: ours too.
+    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def _adding(context: dict[str, object]) -> Any:
