@@ -165,6 +165,7 @@ def test_the_handbook_stream_begins_with_the_published_keys_and_logits() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 @pytest.mark.shared_data
 def test_the_handbook_stream_gives_the_published_keys_logits_and_precision() -> None:
     run = OfflinePass()

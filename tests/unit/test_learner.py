@@ -71,3 +71,10 @@ def test_no_logit_is_too_far_out(logit: float) -> None:
     assert 0.0 <= probability(logit) <= 1.0
     assert -1.0 <= log_loss_gradient(logit, True) <= 0.0 <= log_loss_gradient(logit, False) <= 1.0
     assert log_loss_gradient(logit, False) == pytest.approx(probability(logit), abs=1e-7)
+
+
+def test_an_example_foreseen_with_certainty_teaches_nothing() -> None:
+    model = KeyedFTRL(keys=3, intercept_init=1_000.0)
+    model.learn_keys((1, 2), fraud=True)
+    assert model.weights == [0.0, 0.0, 0.0]
+    assert model.intercept == 1_000.0

@@ -188,3 +188,26 @@ def test_a_spike_that_comes_late_does_not_move_the_time_of_the_last_spike_back()
         observe(day * DAY, 100.0, mean, history, None, tables).fold_into(history, int(day))
     assert history.heat_at == 20.0 * DAY
     assert history.heat > 0.0
+
+
+def test_an_old_explained_fraud_that_was_genuine_leaves_the_episode_alone() -> None:
+    #   day   1 fraud of a suspicious look    5 fraud
+    risk, tables = EntityRisk(), taught()
+    note_label(risk, tables, 1 * DAY, 9.0, 9.0, True)
+    note_label(risk, tables, 5 * DAY, 1.0, 1.0, True)
+
+    correct_label(risk, tables, 1 * DAY, 9.0, 9.0, False)
+
+    assert (risk.episode_from, risk.fraud_run, risk.last_label) == (5 * DAY, 1, LABEL_FRAUD)
+    assert 1.0 < risk.labels_long < 2.0
+
+
+def test_one_of_two_frauds_that_was_genuine_shortens_the_run_and_keeps_the_episode() -> None:
+    risk, tables = EntityRisk(), taught()
+    note_label(risk, tables, 1 * DAY, 1.0, 1.0, True)
+    note_label(risk, tables, 5 * DAY, 1.0, 1.0, True)
+
+    correct_label(risk, tables, 1 * DAY, 1.0, 1.0, False)
+
+    assert (risk.episode_from, risk.fraud_run, risk.last_label) == (1 * DAY, 1, LABEL_FRAUD)
+    assert risk.frauds_long == pytest.approx(1.0)
