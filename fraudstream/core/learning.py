@@ -18,7 +18,7 @@ from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERM_OF, TERMS
 
 REMEMBERED_LABELS = 200_000
-"""Transactions whose label is remembered, to tell a second label from a first: about 50 MB. A label that
+"""Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
 comes again after so many others is learned again, unless its example says what it replaces."""
 
 TYPICAL_WINDOW = 500
