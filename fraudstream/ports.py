@@ -1,7 +1,8 @@
-"""What the shell needs from outside systems, as roles. ``adapters`` holds one module for each system that plays one.
+"""What the shell needs from outside systems, as roles.
 
-Every method raises :class:`~fraudstream.errors.StoreUnavailable` when the store does not answer; then nothing may be
-assumed about what was stored, and every call may be repeated as it is: all of them are idempotent.
+``adapters`` holds one module for each system that plays one. Every method raises :class:`~fraudstream.errors.StoreUnavailable` when the store does not answer; then
+nothing may be assumed about what was stored, and every call may be repeated as it is: all of them are
+idempotent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,12 +45,15 @@ class Archive(Protocol):
     async def store(self, classifications: Sequence[bytes]) -> int:
         """Store encoded classifications and return how many were new.
 
-        Idempotent by source position: what is stored already stays as it is (the first decision wins). Not atomic over
-        the sequence: after a failure any part of it may be stored.
+        Idempotent by source position: what is stored already stays as it is (the first decision wins). Not
+        atomic over the sequence: after a failure any part of it may be stored.
         """
 
     async def find(self, labels: Sequence[Label]) -> list[list[Archived]]:
-        """Return for each label the archived transactions it may mean: by position if it names one, else by id."""
+        """Return for each label the archived transactions it may mean.
+
+        By position if the label names one, else by id.
+        """
 
     async def record_labels(self, states: Mapping[Position, tuple[Label, LabelPosition]]) -> None:
         """Note on each transaction the label that was accepted for it; a later call wins."""
@@ -73,8 +77,8 @@ class CountStore(Protocol):
     async def flush(self, windows: Sequence[WindowCells]) -> None:
         """Write the cumulative cells of each (window, source partition).
 
-        Atomic over the sequence, idempotent, and never backwards: a cell whose stored applied offset is higher keeps its
-        count.
+        Atomic over the sequence, idempotent, and never backwards: a cell whose stored applied offset is
+        higher keeps its count.
         """
 
     async def highest_offsets(self, epoch: int) -> dict[int, int]:

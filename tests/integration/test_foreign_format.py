@@ -58,7 +58,9 @@ def test_three_formats_share_a_topic(stack: Callable[..., Stack], tmp_path: Path
     assert installation.records("dead-letters") == []
 
 
-def test_a_wrong_mapping_is_refused_at_start_with_file_line_and_reason(stack: Callable[..., Stack], tmp_path: Path) -> None:
+def test_a_wrong_mapping_is_refused_at_start_with_file_line_and_reason(
+    stack: Callable[..., Stack], tmp_path: Path
+) -> None:
     mapping = tmp_path / "wrong.toml"
     mapping.write_text(ACQUIRER.replace('card_id = "payment', 'card_number = "payment'))
     installation = stack(WIRE_FORMATS=mapping)

@@ -98,7 +98,9 @@ def test_a_label_before_its_transaction_waits_for_it(stack: Callable[..., Stack]
     assert labels.refused() == []
 
 
-def test_an_ambiguous_id_is_refused_with_its_candidates_unless_card_or_time_tells(stack: Callable[..., Stack]) -> None:
+def test_an_ambiguous_id_is_refused_with_its_candidates_unless_card_or_time_tells(
+    stack: Callable[..., Stack],
+) -> None:
     labels = Labels(stack)
     labels.send(transaction(1), transaction(1, minutes=5), transaction(1, card_id="card-2"))
     labels.wait_for_archived(3)
@@ -107,7 +109,10 @@ def test_an_ambiguous_id_is_refused_with_its_candidates_unless_card_or_time_tell
     (fault,) = labels.refused()
     assert "3 transactions have this id" in fault
     assert fault.count("of 2026-03-01T12:") == 3
-    labels.label(label(1, card_id="card-2"), label(1, card_id="card-1", event_time=transaction(1, minutes=5)["event_time"]))
+    labels.label(
+        label(1, card_id="card-2"),
+        label(1, card_id="card-1", event_time=transaction(1, minutes=5)["event_time"]),
+    )
     examples = labels.wait_for_examples(2)
     assert {one["event_time"] for one in examples} == {"2026-03-01T12:00:00Z", "2026-03-01T12:05:00Z"}
 
@@ -120,7 +125,9 @@ def test_an_unknown_id_is_refused_after_the_deadline(stack: Callable[..., Stack]
     assert labels.examples() == []
 
 
-def test_the_same_label_twice_is_learned_once_and_a_contradiction_corrects(stack: Callable[..., Stack]) -> None:
+def test_the_same_label_twice_is_learned_once_and_a_contradiction_corrects(
+    stack: Callable[..., Stack],
+) -> None:
     labels = Labels(stack)
     labels.send(transaction(1), transaction(2))
     labels.wait_for_archived(2)

@@ -28,7 +28,9 @@ def letters(stack: Stack) -> dict[int, dict[str, Any]]:
     """Return the dead letters by the offset they came from."""
     found = {}
     for record in stack.records("dead-letters"):
-        headers = {name.removeprefix("fraudstream-dead-letter-"): value.decode() for name, value in record.headers()}
+        headers = {
+            name.removeprefix("fraudstream-dead-letter-"): value.decode() for name, value in record.headers()
+        }
         found[int(headers["offset"])] = {**headers, "value": record.value()}
     return found
 
@@ -39,7 +41,9 @@ def answered(stack: Stack) -> dict[str, dict[str, Any]]:
     return {one["transaction"]["transaction_id"]: one for one in decoded}
 
 
-def test_each_poison_is_a_dead_letter_with_its_reason_and_its_neighbours_are_scored(stack: Callable[..., Stack]) -> None:
+def test_each_poison_is_a_dead_letter_with_its_reason_and_its_neighbours_are_scored(
+    stack: Callable[..., Stack],
+) -> None:
     poison: list[tuple[bytes | dict[str, Any] | None, str]] = [
         (b"\xff\xfe not text", "not UTF-8"),
         (b"", "empty"),
@@ -74,7 +78,9 @@ def test_each_poison_is_a_dead_letter_with_its_reason_and_its_neighbours_are_sco
     assert len(answered(installation)) + len(found) == 2 * len(poison) + 1
 
 
-def test_a_repaired_dead_letter_that_is_sent_back_is_scored_once(stack: Callable[..., Stack], tmp_path: Any) -> None:
+def test_a_repaired_dead_letter_that_is_sent_back_is_scored_once(
+    stack: Callable[..., Stack], tmp_path: Any
+) -> None:
     installation = stack()
     installation.start("scoring")
     installation.send("transactions", transaction(7, amount_minor="twelve fifty"), key="card-1", partition=2)
