@@ -90,16 +90,18 @@ def is_code_field(name: str) -> bool:
 def is_suspect(value: bytes) -> bool:
     """Tell whether a JSON text *may* hold a card number or verification value; no is certain, yes is not."""
     folded = value.translate(_FOLDED, _DROPPED)
-    if _CODE_HINT(folded) is not None or (0x5C in value and _ESCAPED_ASCII(value) is not None):
+    is_escaped = 0x5C in value
+    if _CODE_HINT(folded) is not None or (is_escaped and _ESCAPED_ASCII(value) is not None):
         return True
-    at = folded.find(_LONG_RUN)
-    if at < 0:
+    parts = folded.split(_LONG_RUN, 2)
+    if len(parts) == 1:
         return False
-    if b"\\u" in value:
+    if is_escaped and b"\\u" in value:
         # In the raw text the digits that end an escape run into those of a number: only decoding tells.
         return True
     # Dropping bytes only moves text forward, so in the value itself the run begins at or after ``at``.
-    if folded.find(_LONG_RUN, at + len(_LONG_RUN)) < 0 and _BARE_TIME(value, at - 1) is not None:
+    at = len(parts[0])
+    if len(parts) == 2 and _BARE_TIME(value, at - 1) is not None:
         # The only long run is the time of a producer that counts milliseconds.
         return False
     return any(_holds_number(value, *digits.span()) for digits in _STRETCH(value, at))
