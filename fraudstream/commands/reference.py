@@ -89,6 +89,7 @@ def topics_page() -> str:
 
 def commands_page(root: click.Context) -> str:
     """Return the help text of every command."""
+    root.terminal_width = 100  # a page must not depend on the terminal it was made in
     return "\n\n".join(f"## `{name}`\n\n```text\n{text}\n```" for name, text in _helps(root.command, root))
 
 

@@ -34,6 +34,15 @@ def test_readme_shows_the_folders_that_exist() -> None:
     assert [name for name in shown if not (ROOT / name).exists()] == []
 
 
+def test_development_page_lists_the_kinds_of_tests_there_are() -> None:
+    named = set(
+        re.findall(r"^\| `tests/(\w+)/`", (ROOT / "docs/development.md").read_text(), flags=re.MULTILINE)
+    )
+
+    kept = {path.relative_to(ROOT / "tests").parts[0] for path in kept_files() if _is_test(path)}
+    assert named | {"services"} == kept
+
+
 def test_index_of_decisions_lists_every_page_with_its_title() -> None:
     folder = ROOT / "docs/adr"
     index = (folder / "README.md").read_text()
@@ -53,6 +62,10 @@ def test_decision_says_what_forced_it_and_what_follows(page: Path) -> None:
     headings = re.findall(r"^## (.+)$", page.read_text(), flags=re.MULTILINE)
 
     assert headings == ["Context", "Decision", "Consequences"]
+
+
+def _is_test(path: Path) -> bool:
+    return path.is_relative_to(ROOT / "tests") and path.name.startswith("test_")
 
 
 def _readme() -> str:
