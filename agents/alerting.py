@@ -6,7 +6,7 @@ import msgspec
 
 from fraudstream.app import AgentApp
 from fraudstream.core.messages import Decision, Position
-from fraudstream.core.scoring import BEYOND_BUDGET
+from fraudstream.core.policy import is_alert
 from fraudstream.delivery.records import OutRecord, is_claim
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.work import Work
@@ -44,7 +44,7 @@ class AlertPeople:
         for record in part.records:
             if record.value and not is_claim(record):
                 decided = _decode(record.value)
-                if decided.decision is not Decision.APPROVE and BEYOND_BUDGET not in decided.flags:
+                if is_alert(decided.decision, decided.flags):
                     alerts.append(
                         OutRecord(decided.source.offset, record.key, record.value, record.timestamp)
                     )

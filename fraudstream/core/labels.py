@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from fraudstream.core.aspects import segments_of
 from fraudstream.core.messages import (
     Classification,
     Label,
@@ -11,6 +12,7 @@ from fraudstream.core.messages import (
     LabelValue,
     TrainingExample,
 )
+from fraudstream.core.policy import is_alert
 from fraudstream.errors import InvalidMessage
 
 #: Candidates named in the reason of an ambiguous label.
@@ -101,6 +103,8 @@ def example_of(
         score=classification.score,
         model_version=classification.model_version,
         replaces=replaces,
+        segments=segments_of(classification.transaction),
+        alert=is_alert(classification.decision, classification.flags),
     )
 
 

@@ -159,7 +159,8 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class TrainingExample(msgspec.Struct, frozen=True, kw_only=True):
     """Features as scored, with the label that came for them.
 
-    ``replaces`` is the label learned before for the same transaction, when this one corrects it.
+    ``replaces`` is the label learned before for the same transaction, when this one corrects it. ``segments``
+    are fields of the transaction with few values, by which quality is told; ``alert``: whether it was one.
     """
 
     source: Position
@@ -175,3 +176,5 @@ class TrainingExample(msgspec.Struct, frozen=True, kw_only=True):
     model_version: int
     labelled_by: str | None = None
     replaces: LabelValue | None = None
+    segments: dict[str, str] | None = None
+    alert: bool | None = None

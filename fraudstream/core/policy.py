@@ -1,5 +1,6 @@
 """What a score leads to: a review budget, thresholds or costs, and above them named lists and rules."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +21,16 @@ DECLINE_AT = 0.9
 _SEVERITY = {decision: rank for rank, decision in enumerate(Decision)}
 _LISTS_BY = (Decision.DECLINE, Decision.APPROVE, Decision.REVIEW)
 """Precedence among lists: who blocks is right before who trusts."""
+
+
+BEYOND_BUDGET = "beyond_budget"
+"""Flag of a transaction declined for its score, of which no person is told: the day's budget of alerts goes
+to higher ones."""
+
+
+def is_alert(decision: Decision, flags: Collection[str]) -> bool:
+    """Whether a classification is one that a person must see."""
+    return decision is not Decision.APPROVE and BEYOND_BUDGET not in flags
 
 
 class AmountRule(msgspec.Struct, frozen=True, kw_only=True):

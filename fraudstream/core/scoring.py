@@ -11,17 +11,13 @@ from fraudstream.core.features import Observation, observe
 from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
 from fraudstream.core.learner import probability
 from fraudstream.core.messages import Classification, Decision, Features, Position, Transaction
-from fraudstream.core.policy import Judgement, Policy
+from fraudstream.core.policy import BEYOND_BUDGET, Judgement, Policy
 from fraudstream.core.reasons import reasons
 from fraudstream.core.review_budget import ReviewBudget
 from fraudstream.core.risk import UNKNOWN, EntityRisk
 from fraudstream.core.serving import ServingModel
 
 DEGRADED = "degraded"
-
-BEYOND_BUDGET = "beyond_budget"
-"""Flag of a transaction declined for its score, of which no person is told: the day's budget of alerts goes
-to higher ones."""
 
 LARGEST_AMOUNT_MINOR = 10**15
 """Amounts above count as this one: far beyond the last bin of every grid, and safe to compute with."""

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from fraudstream.core.learner import probability
 from fraudstream.core.messages import Decision, LabelValue
-from fraudstream.core.policy import Policy
+from fraudstream.core.policy import BEYOND_BUDGET, Policy
 from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.review_budget import FARTHEST, ReviewBudget
-from fraudstream.core.scoring import BEYOND_BUDGET
 from fraudstream.errors import InvalidMessage
 from tests.model_building import DAY, handbook_transactions
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from fraudstream.core.history import MEAN_WINDOW
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Decision, LabelValue, Position, Transaction
-from fraudstream.core.policy import AmountRule, Policy
+from fraudstream.core.policy import BEYOND_BUDGET, AmountRule, Policy
 from fraudstream.core.risk import EntityRisk
-from fraudstream.core.scoring import BEYOND_BUDGET, DEGRADED, PartitionState, classify
+from fraudstream.core.scoring import DEGRADED, PartitionState, classify
 from fraudstream.core.serving import ServingModel
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
 from fraudstream.core.terms import CROSS_TERMS, STATE_TERMS
