@@ -162,6 +162,7 @@ def attach(app: AgentApp) -> None:
         source=topics.transactions.name,
         outputs=[topics.classifications.name],
         stored=app.context.stored_offsets,
+        stored_result=app.context.stored_result,
         store_name="the archive",
         transaction_id=agent.transaction_id,
     )

@@ -3,12 +3,14 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from fraudstream.connections import kafka_options, kafka_reading_options
+from fraudstream.core.messages import Label, LabelSource, LabelValue, Position
 from fraudstream.delivery.dead_letters import DeadLetters
 from fraudstream.delivery.logs import LogReader
 from fraudstream.errors import StoreUnavailable
@@ -89,6 +91,18 @@ class WorkerContext:
         finally:
             await self.archive.close()
 
+    async def stored_result(self, epoch: int, partition: int, offset: int) -> bytes | None:
+        """Return the classification the archive holds of a source position, encoded; None for none.
+
+        Connects, looks and lets go, like :meth:`stored_offsets`.
+        """
+        await self.archive.open()
+        try:
+            (found,) = await self.archive.find([_anything_about(Position(epoch, partition, offset))])
+        finally:
+            await self.archive.close()
+        return found[0].classification if found else None
+
     def refresh(self, now: float) -> None:
         """Bring gauges up to date that follow the clock; ``now`` in seconds since 1970."""
         for gauge in self.gauges:
@@ -126,3 +140,13 @@ class WorkerContext:
                 opened = True
 
         return opened_once
+
+
+def _anything_about(position: Position) -> Label:
+    """Return a label that asks the archive for one position; what it says is never looked at."""
+    return Label(
+        label=LabelValue.GENUINE,
+        source=LabelSource.PRESUMED,
+        labelled_at=datetime.now(UTC),
+        position=position,
+    )

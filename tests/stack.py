@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pymysql
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from pymongo import MongoClient
 
 CLAIM_HEADER = "fraudstream-claim"
@@ -95,17 +95,28 @@ class Stack:
     def create_topics(self) -> None:
         self.run("topics", "create")
 
-    def start(self, role: str, **settings: object) -> "subprocess.Popen[bytes]":
+    def start(
+        self, role: str, *, module: str = "fraudstream", **settings: object
+    ) -> "subprocess.Popen[bytes]":
         """Start one worker process of a role, and return at once."""
-        environment = self.environment | {
-            f"FRAUDSTREAM_{name}": str(value) for name, value in settings.items()
-        }
-        environment["FRAUDSTREAM_ROLE"] = role
+        return self._launch([sys.executable, "-m", module, "worker"], role, {"ROLE": role, **settings})
+
+    def supervise(self, *arguments: str, **settings: object) -> "subprocess.Popen[bytes]":
+        """Start ``fraudstream worker`` as people do: a supervisor with one process for each role."""
+        return self._launch([*COMMAND, "worker", *arguments], "supervisor", settings)
+
+    def _launch(
+        self, command: Sequence[str], name: str, settings: Mapping[str, object]
+    ) -> "subprocess.Popen[bytes]":
         number = len(self.logs)
+        environment = self.environment | {
+            key if key.startswith("TALLY_") else f"FRAUDSTREAM_{key}": str(value)
+            for key, value in settings.items()
+        }
         environment["FRAUDSTREAM_DATA_DIR"] = str(self.directory / f"data-{number}")
-        self.logs.append(self.directory / f"{number}-{role}.log")
+        self.logs.append(self.directory / f"{number}-{name}.log")
         with self.logs[-1].open("wb") as log:
-            worker = subprocess.Popen([*COMMAND, "worker"], env=environment, stdout=log, stderr=log)
+            worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self._workers.append(worker)
         return worker
 
@@ -167,7 +178,7 @@ class Stack:
             )
             for partition in range(count):
                 at = TopicPartition(self.prefix + topic, partition, 0)
-                low, end = consumer.get_watermark_offsets(at, timeout=10)
+                low, end = _watermarks(consumer, at)
                 at.offset = position = low
                 consumer.assign([at])
                 deadline = time.monotonic() + 60
@@ -199,9 +210,7 @@ class Stack:
         try:
             name = self.prefix + topic
             found = consumer.list_topics(name, timeout=10).topics[name].partitions
-            return [
-                consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1] for p in sorted(found)
-            ]
+            return [_watermarks(consumer, TopicPartition(name, p))[1] for p in sorted(found)]
         finally:
             consumer.close()
 
@@ -236,6 +245,18 @@ class Stack:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
+
+
+def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
+    """Return where a partition begins and ends; one that was just made may have no leader for a moment."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return consumer.get_watermark_offsets(at, timeout=10)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> float:

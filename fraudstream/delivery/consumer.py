@@ -2,7 +2,7 @@
 
 Every override names the stock behaviour it replaces. Private names relied on
 (``tests/delivery/test_private_names.py`` pins each): ``Consumer._add_gap``, ``Consumer._gap``,
-``Consumer._get_active_partitions``, ``Consumer._new_consumer_thread``,
+``Consumer._get_active_partitions``, ``Consumer._is_changelog_tp``, ``Consumer._new_consumer_thread``,
 ``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_max_wait_ms``.
 """
 

@@ -41,6 +41,8 @@ _decode = msgspec.json.Decoder(_Published).decode
 TransactionId = Callable[["ConsumerRecord[bytes, bytes]"], str]
 #: Returns, a partition, the highest source offset a store holds of an epoch.
 StoredOffsets = Callable[[int], Awaitable[dict[int, int]]]
+#: Returns the classification a store holds of an epoch, partition and source offset, encoded; None for none.
+StoredResult = Callable[[int, int, int], Awaitable[bytes | None]]
 
 
 class EpochGuard:
@@ -57,7 +59,9 @@ class EpochGuard:
     outputs
         Aligned topics whose newest record names its source.
     stored
-        What a store holds, where the agent has one; ``store_name`` names it in messages.
+        How far a store reaches, where the agent has one; ``store_name`` names it in messages.
+    stored_result
+        What that store holds there, where it keeps whole classifications.
     transaction_id
         Reads the id out of a source record.
     """
@@ -70,6 +74,7 @@ class EpochGuard:
         source: str,
         outputs: Sequence[str] = (),
         stored: StoredOffsets | None = None,
+        stored_result: StoredResult | None = None,
         store_name: str = "",
         transaction_id: TransactionId | None = None,
     ) -> None:
@@ -78,6 +83,7 @@ class EpochGuard:
         self._source = source
         self._outputs = outputs
         self._stored = stored
+        self._stored_result = stored_result
         self._store_name = store_name
         self._transaction_id = transaction_id
 
@@ -100,7 +106,7 @@ class EpochGuard:
                 if published is None:
                     fresh.append(partition)
                 else:
-                    await self._compare(topic, partition, published)
+                    await self._compare(f"{topic}[{partition}]", partition, published)
         if fresh:
             try:
                 await self.check_store(fresh)
@@ -115,7 +121,7 @@ class EpochGuard:
         Raises
         ------
         EpochMismatch
-            The store is ahead.
+            The store is ahead, or holds another transaction than the log at the offset it has come to.
         StoreUnavailable
             It does not answer.
         """
@@ -124,9 +130,16 @@ class EpochGuard:
         highest = await self._stored(self._epoch)
         for partition in partitions:
             if partition in highest:
-                end = (await self._reader.bounds(self._source, partition)).end
-                if highest[partition] >= end:
-                    raise EpochMismatch(self._beyond(self._store_name, partition, highest[partition], end))
+                await self._check_stored(partition, highest[partition])
+
+    async def _check_stored(self, partition: int, offset: int) -> None:
+        end = (await self._reader.bounds(self._source, partition)).end
+        if offset >= end:
+            raise EpochMismatch(self._beyond(self._store_name, partition, offset, end))
+        if self._stored_result is not None:
+            encoded = await self._stored_result(self._epoch, partition, offset)
+            if encoded is not None:
+                await self._compare(self._store_name, partition, _decode(encoded))
 
     async def _last_published(self, topic: str, partition: int) -> _Published | None:
         record = await self._reader.last_record(topic, partition)
@@ -134,10 +147,10 @@ class EpochGuard:
             return None
         return _decode(record.value)
 
-    async def _compare(self, topic: str, partition: int, published: _Published) -> None:
+    async def _compare(self, where: str, partition: int, published: _Published) -> None:
         if published.source.epoch > self._epoch:
             msg = (
-                f"{topic}[{partition}] holds results of epoch {published.source.epoch}, this worker was"
+                f"{where} holds results of epoch {published.source.epoch}, this worker was"
                 f" started with epoch {self._epoch}: set FRAUDSTREAM_EPOCH={published.source.epoch}"
             )
             raise EpochMismatch(msg)
@@ -146,7 +159,7 @@ class EpochGuard:
         bounds = await self._reader.bounds(self._source, partition)
         offset = published.source.offset
         if offset >= bounds.end:
-            raise EpochMismatch(self._beyond(topic, partition, offset, bounds.end))
+            raise EpochMismatch(self._beyond(where, partition, offset, bounds.end))
         if self._transaction_id is None or offset < bounds.low:
             return
         record = await self._reader.record_at(self._source, partition, offset)
@@ -158,7 +171,7 @@ class EpochGuard:
             found = "no transaction"
         if found != published.transaction.transaction_id:
             msg = (
-                f"{topic}[{partition}] ends with transaction {published.transaction.transaction_id!r} of"
+                f"{where} ends with transaction {published.transaction.transaction_id!r} of"
                 f" source offset {offset}, but {self._source}[{partition}]@{offset} holds {found!r}: the"
                 f" source topic was made again; {self._way_out()}"
             )

@@ -125,10 +125,11 @@ class FencedProducers:
                 self._append(
                     batch, record
                 )  # an empty batch takes a record of any size; the topic's limit decides
+        in_last_batch = batch.record_count()
         batch.close()
         pending.append(await producer.send_batch(batch, topic, partition=target))
         done = await asyncio.gather(*pending)
-        return int(done[-1].offset)
+        return int(done[-1].offset) + in_last_batch - 1  # aiokafka tells the offset of a batch's first record
 
     @staticmethod
     def _append(batch: Any, record: OutRecord) -> bool:

@@ -4,7 +4,8 @@ Run as ``python -m tests.adversity.tallying`` with the settings of a worker in i
 says how many records of its key came before it and their sum, so that any loss, doubling or disorder
 anywhere shows in some output. ``TALLY_KILL`` names a moment (``before``, ``published``, ``written``) at
 which the process kills itself once in ``TALLY_KILL_EVERY`` slices; ``TALLY_FREEZE`` one at which it stops
-itself, to be woken as a zombie.
+itself, to be woken as a zombie; ``TALLY_SHUT`` a file during whose existence partition 0 waits for a store
+that is down.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from fraudstream.delivery.records import OutRecord
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Work
+from fraudstream.errors import StoreUnavailable
 from fraudstream.logs import configure_logs
 from fraudstream.settings import Settings
 
@@ -58,6 +60,13 @@ def maybe(variable: str, moment: str, number: int) -> None:
         os.environ.get(f"{variable}_EVERY", "20")
     ):
         os.kill(os.getpid(), number)
+
+
+async def refuse_while_shut() -> None:
+    """Be a store that is down for as long as the file is there."""
+    if os.path.exists(os.environ.get("TALLY_SHUT", "")):
+        store, reason = "door", "it is shut"
+        raise StoreUnavailable(store, reason)
 
 
 class HarmfulProducers(FencedProducers):
@@ -108,7 +117,9 @@ class TallyAmounts:
             }
             outputs.append(OutRecord(record.offset, record.key, msgspec.json.encode(value), record.timestamp))
         return Work(
-            outputs=outputs, changes=[(key, msgspec.msgpack.encode(tally)) for key, tally in dirty.items()]
+            before=refuse_while_shut if part.partition == 0 else None,
+            outputs=outputs,
+            changes=[(key, msgspec.msgpack.encode(tally)) for key, tally in dirty.items()],
         )
 
 

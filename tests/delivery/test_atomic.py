@@ -1,0 +1,79 @@
+"""Publishing several records at once, on a real broker: all of them or none, by one process only."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
+from fraudstream.delivery.logs import LogReader
+
+OFFSET_HEADER = "risk-offset"
+
+
+@pytest.fixture
+async def publishers(kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Callable[[], AtomicPublisher]]:
+    made: list[AtomicPublisher] = []
+
+    def make() -> AtomicPublisher:
+        made.append(AtomicPublisher(unique_name, {"bootstrap_servers": kafka_bootstrap}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.stop()
+
+
+@pytest.fixture
+async def reader(kafka_bootstrap: str) -> AsyncIterator[LogReader]:
+    made = LogReader({"bootstrap_servers": kafka_bootstrap})
+    yield made
+    await made.stop()
+
+
+async def test_the_last_record_names_the_highest_offset_of_those_before_it(
+    publishers: Callable[[], AtomicPublisher], make_topic: Callable[..., str], reader: LogReader
+) -> None:
+    risks, models = make_topic("risks"), make_topic("models")
+    publisher = publishers()
+    await publisher.start()
+    first = [AtomicRecord(risks, b"t%d" % number, b"risk") for number in range(3)]
+    assert await publisher.publish(first, AtomicRecord(models, b"m", b"1"), OFFSET_HEADER) == 0
+    found = await reader.last_record(models, 0)
+    assert found is not None
+    assert dict(found.headers) == {OFFSET_HEADER: b"2"}
+    await publisher.publish([], AtomicRecord(models, b"m", b"2", (("by", b"me"),)), OFFSET_HEADER)
+    found = await reader.last_record(models, 0)
+    assert found is not None
+    assert dict(found.headers) == {"by": b"me", OFFSET_HEADER: b"-1"}
+
+
+async def test_after_a_refusal_nothing_of_it_is_visible(
+    publishers: Callable[[], AtomicPublisher], make_topic: Callable[..., str], reader: LogReader
+) -> None:
+    risks, models = make_topic("risks"), make_topic("models")
+    publisher = publishers()
+    await publisher.start()
+    too_large = AtomicRecord(models, b"m", b"x" * 2_000_000)  # the topic takes one megabyte
+    with pytest.raises(KafkaError):
+        await publisher.publish([AtomicRecord(risks, b"t", b"risk")], too_large, OFFSET_HEADER)
+    assert await reader.last_record(risks, 0) is None
+    assert await reader.last_record(models, 0) is None
+
+
+async def test_whoever_starts_last_is_the_publisher(
+    publishers: Callable[[], AtomicPublisher], made_topic: str
+) -> None:
+    older, newer = publishers(), publishers()
+    await older.start()
+    await newer.start()
+    with pytest.raises(ProducerFenced):
+        await older.publish([], AtomicRecord(made_topic, b"m", b"old"), OFFSET_HEADER)
+    await newer.publish([], AtomicRecord(made_topic, b"m", b"new"), OFFSET_HEADER)
+
+
+async def test_starting_again_goes_on(publishers: Callable[[], AtomicPublisher], made_topic: str) -> None:
+    publisher = publishers()
+    await publisher.start()
+    await publisher.start()
+    assert await publisher.publish([], AtomicRecord(made_topic, b"m", b"1"), OFFSET_HEADER) == 0

@@ -1,0 +1,167 @@
+"""Private names of Faust and aiokafka that ``fraudstream.delivery`` leans on, with the behaviour it expects.
+
+A new version that breaks one of these breaks a promise of delivery without any error: look at the module
+that is named before raising a pin in ``setup.cfg``.
+"""
+
+import inspect
+import re
+from pathlib import Path
+
+import faust
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
+from faust.tables.manager import TableManager
+from faust.transport.consumer import Consumer
+from faust.types import TP
+
+import fraudstream.delivery.consumer
+import fraudstream.delivery.fencing
+from fraudstream.delivery.consumer import SliceConsumerThread, SliceTransport
+from tests.delivery.faust_consumer import PARTITION, Message, committable, consumer, thread_of
+
+PINNED = {
+    "Consumer._add_gap",
+    "Consumer._gap",
+    "Consumer._get_active_partitions",
+    "Consumer._is_changelog_tp",
+    "Consumer._new_consumer_thread",
+    "AIOKafkaConsumerThread._create_worker_consumer",
+    "AIOKafkaConsumer._fetch_max_wait_ms",
+    "AIOKafkaProducer._txn_manager",
+}
+
+
+def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
+    listed: set[str] = set()
+    for module in (fraudstream.delivery.consumer, fraudstream.delivery.fencing):
+        listed |= set(re.findall(r"``([A-Z]\w+\._\w+)``", module.__doc__ or ""))
+    assert listed == PINNED
+
+
+def test_no_private_name_of_a_library_is_used_without_being_listed() -> None:
+    own = {"_slice_from", "_room"}
+    source = Path(fraudstream.delivery.consumer.__file__).read_text()
+    used = set(re.findall(r"(?:\b(?:self|consumer)\.|super\(\)\.|def )(_[a-z]\w*)", source)) - own
+    assert used == {name.partition(".")[2] for name in PINNED if not name.startswith("AIOKafkaProducer")}
+
+
+async def test_a_gap_counts_as_acknowledged_from_its_first_offset_to_before_its_end() -> None:
+    made = consumer()
+    other = TP("read-as-stock", 0)
+    await made._add_gap(other, 3, 6)  # offsets 3, 4 and 5 do not exist; 6 was delivered
+    (gap,) = made._gap[other]
+    assert (gap.begin, gap.end) == (3, 6)
+
+
+async def test_what_lies_in_a_gap_is_committed_together_with_the_acknowledged_offset_behind_it() -> None:
+    made = consumer()
+    made._committed_offset[PARTITION] = 0
+    made._gap[PARTITION].addi(0, 9)
+    assert Consumer.ack(made, Message("nothing", offset=9))
+    assert committable(made) == 10
+
+
+async def test_the_active_partitions_are_one_set_that_fetches_read() -> None:
+    made = consumer()
+    made._set_active_tps({PARTITION})
+    assert made._get_active_partitions() == {PARTITION}
+    made._get_active_partitions().discard(PARTITION)
+    assert made._get_active_partitions() == set()
+
+
+async def test_a_changelog_is_told_from_a_source() -> None:
+    made = consumer()
+    made.app.tables._changelogs = {"a-changelog": None}
+    assert made._is_changelog_tp(TP("a-changelog", 0))
+    assert not made._is_changelog_tp(PARTITION)
+
+
+async def test_the_consumer_makes_its_thread_through_the_name_we_override() -> None:
+    made = consumer()
+    assert isinstance(thread_of(made), SliceConsumerThread)
+
+
+async def test_the_fetch_wait_that_is_set_before_the_start_is_the_one_sent_to_the_broker() -> None:
+    made = consumer()
+    thread = thread_of(made)
+    transport = made.transport
+    assert isinstance(transport, SliceTransport)
+    transport.fetch_wait_ms = 33
+    inner = thread._create_worker_consumer(transport)
+    try:
+        assert inner._fetch_max_wait_ms == 33
+    finally:
+        await inner.stop()
+    source = inspect.getsource(AIOKafkaConsumer.start)
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source
+
+
+def test_the_table_manager_sleeps_its_fixed_second_through_its_own_sleep() -> None:
+    assert "self.sleep(1.0)" in inspect.getsource(TableManager)
+
+
+def test_faust_sleeps_a_whole_second_where_every_partition_is_held() -> None:
+    assert "self.sleep(1)" in inspect.getsource(Consumer)
+
+
+async def test_stock_acknowledges_what_was_never_processed() -> None:
+    # The reason for our ``ack``: an event that leaves a stream counts as done, whatever became of it.
+    made = consumer()
+    made._committed_offset[PARTITION] = 0
+    assert Consumer.ack(made, Message("anything", offset=0))
+    assert committable(made) == 1
+
+
+async def test_a_producer_takes_an_id_and_epoch_from_outside_and_asks_for_none_of_its_own(
+    kafka_bootstrap: str, unique_name: str
+) -> None:
+    init = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=unique_name)
+    await init.start()
+    await init._txn_manager.wait_for_pid()
+    taken = init._txn_manager.producer_id, init._txn_manager.producer_epoch
+    await init.stop()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", enable_idempotence=True)
+    producer._txn_manager.set_pid_and_epoch(*taken)
+    await producer.start()
+    try:
+        assert (producer._txn_manager.producer_id, producer._txn_manager.producer_epoch) == taken
+        assert taken[0] >= 0
+    finally:
+        await producer.stop()
+
+
+@pytest.mark.parametrize("claims_first", [False, True])
+async def test_a_broker_refuses_an_older_epoch_only_once_the_newer_one_has_written(
+    kafka_bootstrap: str, made_topic: str, unique_name: str, claims_first: bool
+) -> None:
+    async def owner() -> AIOKafkaProducer:
+        init = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=unique_name)
+        await init.start()
+        await init._txn_manager.wait_for_pid()
+        taken = init._txn_manager.producer_id, init._txn_manager.producer_epoch
+        await init.stop()
+        producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, acks="all", enable_idempotence=True)
+        producer._txn_manager.set_pid_and_epoch(*taken)
+        await producer.start()
+        return producer
+
+    older = await owner()
+    await older.send_and_wait(made_topic, b"mine", partition=0)
+    newer = await owner()
+    try:
+        if claims_first:
+            await newer.send_and_wait(made_topic, b"claim", partition=0)
+            with pytest.raises(ProducerFenced):
+                await older.send_and_wait(made_topic, b"too late", partition=0)
+        else:
+            await older.send_and_wait(made_topic, b"still mine", partition=0)
+    finally:
+        await older.stop()
+        await newer.stop()
+
+
+def test_the_pinned_versions_are_the_installed_ones() -> None:
+    pins = Path("setup.cfg").read_text()
+    assert f"faust-streaming == {faust.__version__}" in pins
