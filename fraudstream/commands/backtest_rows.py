@@ -24,6 +24,9 @@ CHUNK_ROWS = 2048
 MOST_FAULTS = 5
 """Refused rows whose fault is told."""
 
+NOWHEN_MS = 946_684_800_000
+"""The beginning of 2000: event time of what tells none. The stream takes no record from before 1990."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -103,7 +106,7 @@ class History:
         for number, row in enumerate(file.rows()):
             if self._kind is Format.JSONL and row.event_time is not None and self._is_timeless(row.value):
                 begins = _hour_begins(row.value)
-                yield number * 10 if begins is None else begins, row
+                yield NOWHEN_MS + number * 10 if begins is None else begins, row
             else:
                 yield _milliseconds(row.event_time), row
 
@@ -112,7 +115,7 @@ class History:
         name = self._formats.last_name
         found = self._timeless.get(name)
         if found is None:
-            found = self._formats.decode(value, 1).event_time == record_time(1)
+            found = self._formats.decode(value, NOWHEN_MS).event_time == record_time(NOWHEN_MS)
             self._timeless[name] = found
         return found
 
@@ -129,7 +132,7 @@ _stated = msgspec.json.Decoder(_Stated).decode
 
 def _by_hour(file: ReplayFile) -> Iterator[tuple[int, Row]]:
     """Yield capstone rows with the instant their hour begins; an unreadable one is that of the row before."""
-    last = 0
+    last = NOWHEN_MS
     for row in file.rows():
         last = _hour_begins(row.value) or last
         yield last, row
@@ -153,4 +156,4 @@ def _milliseconds_of(date: str, hour: str) -> int | None:
 
 
 def _milliseconds(moment: datetime | None) -> int:
-    return 0 if moment is None else int((moment - _EPOCH).total_seconds() * 1000)
+    return NOWHEN_MS if moment is None else int((moment - _EPOCH).total_seconds() * 1000)

@@ -74,7 +74,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     centre = rate + z * z / (2 * count)
     spread = z * float(np.sqrt(rate * (1.0 - rate) / count + z * z / (4 * count * count)))
     scale = 1.0 + z * z / count
-    return max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0)
+    low = (centre - spread) / scale if hits else 0.0
+    return low, (centre + spread) / scale if hits < count else 1.0
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
