@@ -104,6 +104,8 @@ CROSS_TERMS = (
     Term(CIRCUMSTANCES, ("circumstances", "card_type")),
     Term(PURCHASE, ("circumstances", "price")),
     Term(CIRCUMSTANCES, ("circumstances", "residence_country")),
+    Term(HOLDER, ("circumstances", "gender", "card_type", "entry_mode", "merchant_group")),
+    Term(HOLDER, ("circumstances", "bank", "gender")),
 )
 """Terms of a transaction that names the fields themselves: they need no state. ``circumstances`` is night
 and mismatch of countries."""
