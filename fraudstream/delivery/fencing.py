@@ -129,7 +129,7 @@ class FencedProducers:
         batch.close()
         pending.append(await producer.send_batch(batch, topic, partition=target))
         done = await asyncio.gather(*pending)
-        return int(done[-1].offset) + in_last_batch - 1  # aiokafka tells the offset of a batch's first record
+        return int(done[-1].offset + in_last_batch - 1)  # aiokafka tells the offset of a batch's first record
 
     @staticmethod
     def _append(batch: Any, record: OutRecord) -> bool:

@@ -130,7 +130,6 @@ def main() -> None:
     context = WorkerContext(settings)
     app = AgentApp(context, "scoring")
     app.producers = HarmfulProducers(str(app.conf.id), context.kafka)
-    app.starts_after(ProcessServices(context))
     table: SliceTable[State] = app.table("card-history", new=State, restore=State.restore, view=State.view)
     topics = context.topics
     epoch = EpochGuard(
@@ -142,6 +141,7 @@ def main() -> None:
     )
     lane = app.open_lane(topics.transactions, output=topics.classifications, table=table, epoch=epoch)
     lane.attach(TallyAmounts(table, float(os.environ.get("TALLY_DELAY", "0"))), agent_name="tally_amounts")
+    app.starts_after(ProcessServices(context, [lane]))
     app.conf.web_enabled = False
     worker = app.Worker(quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False)
     worker.execute_from_commandline()
