@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
@@ -121,8 +121,12 @@ class _Replay:
         self._due: list[Due] = []
 
     async def run(self) -> None:
+        with closing(self._rows()) as rows:  # an error in the middle must not leave a file open
+            await self._run(rows)
+
+    async def _run(self, every_row: Iterator[Row]) -> None:
         plan = self._plan
-        rows = islice(self._rows(), plan.first_row - 1, plan.limit and plan.first_row - 1 + plan.limit)
+        rows = islice(every_row, plan.first_row - 1, plan.limit and plan.first_row - 1 + plan.limit)
         try:
             chunk: list[Row] = []
             now = datetime.now(UTC)
@@ -156,7 +160,7 @@ class _Replay:
         if self._settlement is not None:
             await self._settlement.until_archived()
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Generator[Row, None, None]:
         for file in self._plan.files:
             yield from file.rows()
 
