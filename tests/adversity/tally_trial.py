@@ -31,13 +31,13 @@ class TallyTrial:
     def start(self, **settings: object) -> "subprocess.Popen[bytes]":
         return self.stack.start("scoring", module="tests.adversity.tallying", **settings)
 
-    def send(self, number: int) -> None:
-        """Send so many amounts, each key always to the same partition; not flushed."""
+    def send(self, number: int, digits: int = 1) -> None:
+        """Send so many amounts, of so many digits at least, each key to its own partition; not flushed."""
         for _ in range(number):
             key, amount = self._chance.randrange(KEYS), self._chance.randrange(1000)
             partition = key % PARTITIONS
             self._amounts[partition].append((str(key), amount))
-            self.stack.send("transactions", str(amount), key=str(key), partition=partition)
+            self.stack.send("transactions", str(amount).zfill(digits), key=str(key), partition=partition)
 
     def send_to_each_key(self) -> None:
         """Send one amount to every key, so that the whole state shows in the answers."""
