@@ -1,8 +1,8 @@
 """Detection of the live stream against one offline pass of the same rows through the core.
 
-``python -m benchmarks.live_quality FILE --rows 872795 --rate 2500``: the handbook's rows are replayed into real Kafka, scored
-by two workers and archived in the MongoDB-protocol server, their labels sent 7 days of event time later. Average precision
-over the last half of the rows, live and offline.
+``python -m benchmarks.live_quality FILE --rows 872795 --rate 2500``: the handbook's rows are replayed into
+real Kafka, scored by two workers and archived in the MongoDB-protocol server, their labels sent 7 days of
+event time later. Average precision over the last half of the rows, live and offline.
 """
 
 import argparse
@@ -15,32 +15,38 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.stream import Services, machine
 from fraudstream.core.evaluation import average_precision
 from fraudstream.core.messages import LabelValue
 from fraudstream.core.prequential import LabelDelay, OfflinePass
 from fraudstream.core.wire_formats import load_wire_formats
-
-from benchmarks.stream import Services, machine
 from tests.stack import COMMAND
 
 
 def main() -> None:
     """Run both, and print both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--rows", type=int, default=872_795)
     parser.add_argument("--rate", type=int, default=2500)
     parser.add_argument("--archive", choices=["sqlite", "mongo"], default="mongo")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch, Services(options.archive, Path(scratch)) as services:
+    with (
+        tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
+        Services(options.archive, Path(scratch)) as services,
+    ):
         stack = services.stack
         for role in ("scoring", "scoring", "sinks", "learning"):
             stack.start(role)
         started = time.monotonic()
         replay = ["replay", str(options.file), "--format", "handbook", "--limit", str(options.rows)]
         subprocess.run(
-            [*COMMAND, *replay, "--labels-after", "7d", "--rate", str(options.rate)], env=stack.environment, check=True
+            [*COMMAND, *replay, "--labels-after", "7d", "--rate", str(options.rate)],
+            env=stack.environment,
+            check=True,
         )
         deadline = time.monotonic() + 300
         while len(live := scores(stack)) < options.rows and time.monotonic() < deadline:

@@ -1,11 +1,13 @@
 """Throughput and latency of the whole stream on real services, everything on this machine.
 
-``python -m benchmarks.stream throughput --data handbook FILE --rows 400000 [--archive mongo]``: the rows are put into the
-topic first, then the workers are started; rates are taken between the first and the last classification, and CPU of every
-process from the operating system. ``python -m benchmarks.stream latency FILE --rate 1000 --seconds 60``: an open loop
-(send times fixed beforehand), from the producer's clock to an independent reader of ``classifications``.
+``python -m benchmarks.stream throughput --data handbook FILE --rows 400000 [--archive mongo]``: the rows are
+put into the topic first, then the workers are started; rates are taken between the first and the last
+classification, and CPU of every process from the operating system. ``python -m benchmarks.stream latency
+FILE --rate 1000 --seconds 60``: an open loop (send times fixed beforehand), from the producer's clock to an
+independent reader of ``classifications``.
 
-Figures go to standard output and, with ``--json``, into a file. Quote them with the machine and the date they print.
+Figures go to standard output and, with ``--json``, into a file. Quote them with the machine and the date
+they print.
 """
 
 import argparse
@@ -24,13 +26,16 @@ from typing import Any
 
 import psutil
 from confluent_kafka import Consumer, TopicPartition
+
 from tests.services import KafkaServer, MariaDbServer, MongoServer
 from tests.stack import COMMAND, Stack
 
 
 def main() -> None:
     """Run one benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["throughput", "latency"])
     parser.add_argument("file", type=Path)
     parser.add_argument("--data", choices=["capstone", "handbook"], default="handbook")
@@ -42,7 +47,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch, Services(options.archive, Path(scratch)) as services:
+    with (
+        tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
+        Services(options.archive, Path(scratch)) as services,
+    ):
         measure = throughput if options.what == "throughput" else latency
         figures = {"machine": machine(), **vars(options), **measure(options, services)}
     text = json.dumps(figures, indent=2, default=str)
@@ -75,7 +83,9 @@ class Services:
     def __enter__(self) -> "Services":
         for server in self.servers.values():
             server.start()
-        archive = self.servers["mongo"].url if self.archive == "mongo" else f"sqlite:///{self.scratch}/archive.db"
+        archive = (
+            self.servers["mongo"].url if self.archive == "mongo" else f"sqlite:///{self.scratch}/archive.db"
+        )
         self.stack = Stack(
             self.scratch,
             self.servers["kafka"].url,
@@ -94,6 +104,7 @@ class Services:
             server.close()
 
     def archived(self) -> int:
+        """Return how many classifications the archive holds."""
         if self.archive == "mongo":
             return self.stack.count_archived()
         try:
@@ -103,9 +114,11 @@ class Services:
             return 0
 
     def counted(self) -> int:
+        """Return how many classifications the store of counts has counted."""
         try:
             rows = self.stack.query(
-                "SELECT COALESCE(SUM(count), 0) FROM window_counts WHERE dimension = 'decision' AND population = 'all'"
+                "SELECT COALESCE(SUM(count), 0) FROM window_counts"
+                " WHERE dimension = 'decision' AND population = 'all'"
             )
         except Exception:  # noqa: BLE001 - the table is not there before the first flush
             return 0
@@ -129,10 +142,14 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
     stack = services.stack
     started = time.monotonic()
     for _ in range(options.repeat):
-        stack.run("replay", str(options.file), "--format", options.data, "--limit", str(options.rows), timeout=900)
+        stack.run(
+            "replay", str(options.file), "--format", options.data, "--limit", str(options.rows), timeout=900
+        )
     rows = sum(stack.ends("transactions"))
     preload = time.monotonic() - started
-    workers = {f"scoring-{n}": stack.start("scoring") for n in range(options.scoring)} | {"sinks-0": stack.start("sinks")}
+    workers = {f"scoring-{n}": stack.start("scoring") for n in range(options.scoring)} | {
+        "sinks-0": stack.start("sinks")
+    }
     processes = {name: psutil.Process(worker.pid) for name, worker in workers.items()}
     before = services.cpu_seconds()
     first: tuple[float, int] | None = None
@@ -144,7 +161,11 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         if scored > 1000 and first is None:
             first = (now, scored)
             busy = {name: cpu(process) for name, process in processes.items()}
-        for what, number in (("scored", scored), ("archived", services.archived()), ("counted", services.counted())):
+        for what, number in (
+            ("scored", scored),
+            ("archived", services.archived()),
+            ("counted", services.counted()),
+        ):
             if number >= rows:
                 done.setdefault(what, now)
     assert first is not None
@@ -159,7 +180,9 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
             "scoring": round(sum(v for k, v in spent.items() if k.startswith("scoring")) / rows * 1e6, 1),
             "sinks": round(spent["sinks-0"] / rows * 1e6, 1),
         },
-        "service_cpu_us_per_transaction": {k: round((after[k] - before.get(k, 0)) / rows * 1e6, 1) for k in after},
+        "service_cpu_us_per_transaction": {
+            k: round((after[k] - before.get(k, 0)) / rows * 1e6, 1) for k in after
+        },
         "rss_mib": {name: round(process.memory_info().rss / 2**20) for name, process in processes.items()},
     }
 
@@ -184,8 +207,20 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
     for limit in (options.rate * 5, rows):
         samples.clear()
         subprocess.run(
-            [*COMMAND, "replay", str(options.file), "--format", options.data, "--limit", str(limit), "--rate", str(options.rate)],
-            env=stack.environment, check=True, stdout=subprocess.DEVNULL,
+            [
+                *COMMAND,
+                "replay",
+                str(options.file),
+                "--format",
+                options.data,
+                "--limit",
+                str(limit),
+                "--rate",
+                str(options.rate),
+            ],
+            env=stack.environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         time.sleep(2)
     stop.set()
@@ -193,7 +228,10 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
     found = statistics.quantiles(samples, n=1000, method="inclusive")
     return {
         "samples": len(samples),
-        "latency_ms": {name: round(found[at] * 1000, 2) for name, at in (("p50", 499), ("p90", 899), ("p99", 989), ("p99.9", 998))},
+        "latency_ms": {
+            name: round(found[at] * 1000, 2)
+            for name, at in (("p50", 499), ("p90", 899), ("p99", 989), ("p99.9", 998))
+        },
         "worst_ms": round(max(samples) * 1000, 1),
     }
 
@@ -201,7 +239,9 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
 def read_latencies(stack: Stack, samples: list[float], stop: threading.Event) -> None:
     """Note, for each classification, the time from its transaction's Kafka timestamp to now."""
     consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "bench", "fetch.wait.max.ms": 5})
-    consumer.assign([TopicPartition("classifications", p, end) for p, end in enumerate(stack.ends("classifications"))])
+    consumer.assign(
+        [TopicPartition("classifications", p, end) for p, end in enumerate(stack.ends("classifications"))]
+    )
     while not stop.is_set():
         for record in consumer.consume(500, timeout=0.01):
             if record.error() is None and record.value() is not None:

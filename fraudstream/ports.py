@@ -1,8 +1,8 @@
 """What the shell needs from outside systems, as roles.
 
-``adapters`` holds one module for each system that plays one. Every method raises :class:`~fraudstream.errors.StoreUnavailable` when the store does not answer; then
-nothing may be assumed about what was stored, and every call may be repeated as it is: all of them are
-idempotent.
+``adapters`` holds one module for each system that plays one. Every method raises
+:class:`~fraudstream.errors.StoreUnavailable` when the store does not answer; then nothing may be assumed
+about what was stored, and every call may be repeated as it is: all of them are idempotent.
 """
 
 from collections.abc import Mapping, Sequence
