@@ -52,8 +52,12 @@ services: $(VENV)/.tools # Fetch the programs behind real Kafka, MongoDB protoco
 	@$(BIN)/python -m tests.services install
 
 .PHONY: test
-test: $(VENV)/.tools services ## Run every test, on real Kafka, MongoDB protocol and MariaDB
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.tools services ## Run the tests, on real Kafka, MongoDB protocol and MariaDB
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(VENV)/.tools services ## Run the long ones: whole days through kills, long outages, quality on history
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.tools ## Run the tests that need no service and little time
