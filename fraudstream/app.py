@@ -197,7 +197,7 @@ class ProcessServices(mode.Service):
         super().__init__(**kwargs)
         settings = context.settings
         self._context = context
-        self._watch = Watch(lanes, context.metrics, context.log_reader, context.kafka)
+        self._watch = Watch(lanes, context.metrics, context.health, context.log_reader, context.kafka)
         context.gauges.append(self._watch.refresh)
         self._observability = Observability(
             context.registry, context.health, settings.metrics_host, settings.metrics_port

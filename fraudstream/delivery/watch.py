@@ -1,5 +1,6 @@
 """Gauges of lanes that nothing sets in passing: how far behind they are, and how long their work waits."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +11,13 @@ from aiokafka.errors import KafkaError
 
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.logs import LogReader
+from fraudstream.health import Health
 from fraudstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+#: Brokers that have not answered after so long count as away; a client alone would wait for 40 seconds.
+ANSWER_SECONDS = 5.0
 
 
 class Watch:
@@ -23,8 +28,15 @@ class Watch:
     """
 
     def __init__(
-        self, lanes: Sequence[Lane], metrics: Metrics, reader: LogReader, kafka: dict[str, Any]
+        self,
+        lanes: Sequence[Lane],
+        metrics: Metrics,
+        health: Health,
+        reader: LogReader,
+        kafka: dict[str, Any],
     ) -> None:
+        health.expect("kafka", "not asked yet")
+        self._health = health
         self._lanes = lanes
         self._metrics = metrics
         self._reader = reader
@@ -37,13 +49,24 @@ class Watch:
             self._metrics.checkpoint_age_seconds.labels(agent=lane.name).set(lane.oldest_work_seconds())
 
     async def measure_lag(self) -> None:
-        """Ask the brokers how far behind every lane is; without an answer the gauges stay as they are."""
+        """Ask the brokers how far behind every lane is, and tell metrics and health whether they answer.
+
+        Without an answer the gauges of lag stay as they are.
+        """
         try:
-            for lane in self._lanes:
-                await self._measure(lane)
-        except KafkaError as exc:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await (await self._connected()).describe_cluster()
+                for lane in self._lanes:
+                    await self._measure(lane)
+        except (KafkaError, TimeoutError) as exc:
             log.debug("lag not measured", extra={"reason": repr(exc)})
+            self._metrics.store_up.labels(store="kafka").set(0)
+            self._metrics.store_retries.labels(store="kafka").inc()
+            self._health.deny("kafka", f"no broker answers: {exc!r}")
             await self.stop()
+        else:
+            self._metrics.store_up.labels(store="kafka").set(1)
+            self._health.affirm("kafka")
 
     async def stop(self) -> None:
         """Close the connection. Idempotent."""
