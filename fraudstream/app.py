@@ -36,7 +36,7 @@ from fraudstream.topics import Topic
 TOPOLOGY: Mapping[Role, tuple[str, ...]] = {
     Role.SCORING: ("agents.scoring",),
     Role.SINKS: ("agents.archiving", "agents.counting", "agents.alerting"),
-    Role.LEARNING: ("agents.labelling", "agents.learning"),
+    Role.LEARNING: ("agents.labelling", "agents.learning", "agents.watching"),
 }
 
 

@@ -49,6 +49,7 @@ class Metrics:
         self._declare_stores()
         self._declare_windows()
         self._declare_learning()
+        self._declare_watch()
 
     def _declare_flow(self) -> None:
         self.transactions = self._counter(
@@ -252,6 +253,74 @@ class Metrics:
             "fraudstream_snapshots_rejected_total",
             "Model snapshots refused for checksum, version or content.",
             "Any: the last good model serves on; find out who wrote the snapshot.",
+        )
+
+    def _declare_watch(self) -> None:
+        told = (
+            ("average_precision", "average_precision_ratio", "Average precision", "Falling"),
+            (
+                "precision_at_budget",
+                "precision_at_budget_ratio",
+                "Share of fraud in the budget's scores",
+                "Falling",
+            ),
+            (
+                "recall_at_budget",
+                "recall_at_budget_ratio",
+                "Share of frauds the budget's scores find",
+                "Falling",
+            ),
+            ("alert_precision", "alert_precision_ratio", "Share of fraud among alerts", "Falling"),
+            ("log_loss", "log_loss", "Mean log loss in nats", "Rising"),
+            ("calibration_error", "calibration_error", "Mean gap of scores and fraud rates", "Rising"),
+            (
+                "predicted_over_observed",
+                "predicted_over_observed_ratio",
+                "Frauds predicted over found",
+                "Not near 1",
+            ),
+            ("labels", "labels", "Labels these measures rest on", "Falling"),
+        )
+        self.quality = {
+            field: self._gauge(
+                f"fraudstream_quality_{name}",
+                f"{meaning}, by labels of the last weeks (half-life 7 days), by segment.",
+                f"{worse}: see model_alarms and `fraudstream drift report`.",
+                "segment",
+                "value",
+            )
+            for field, name, meaning, worse in told
+        }
+        self.reliability_predicted = self._gauge(
+            "fraudstream_reliability_predicted_ratio",
+            "Mean score of recent labelled transactions, by the score their bin begins at.",
+            "Away from reliability_observed: scores mislead; see model_alarms.",
+            "score_from",
+        )
+        self.reliability_observed = self._gauge(
+            "fraudstream_reliability_observed_ratio",
+            "Fraud rate of recent labelled transactions, by the score their bin begins at.",
+            "Away from reliability_predicted: scores mislead; see model_alarms.",
+            "score_from",
+        )
+        self.model_alarms = self._counter(
+            "fraudstream_model_alarms_total",
+            "Alarms told about the model, each again after a day with its features, by detector.",
+            "Any: read topic model-alarms or `fraudstream drift report`; nothing is reset by itself.",
+            "detector",
+        )
+        self.model_alarms_open = self._gauge(
+            "fraudstream_model_alarms_open",
+            "1 while an alarm of the detector is open, until seven days after its last detection.",
+            "1: see model_alarms.",
+            "detector",
+        )
+        self.movement_surprise = self._gauge(
+            "fraudstream_movement_surprise",
+            "By how many of its usual deviations a feature or segment has moved beyond the usual.",
+            "Above 5: something has changed; `fraudstream drift report` tells which values.",
+            "population",
+            "aspect",
         )
 
     def _counter(self, name: str, meaning: str, remedy: str, *labels: str) -> Counter:

@@ -37,6 +37,19 @@ Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedel
 KafkaUrl = Annotated[str, BeforeValidator(check_kafka_url)]
 MongoUrl = Annotated[SecretStr, BeforeValidator(require_scheme("mongodb", "mongodb+srv", "sqlite"))]
 MariaDbUrl = Annotated[SecretStr, BeforeValidator(require_scheme("mysql", "mariadb", "sqlite"))]
+Segment = Literal[
+    "card_type",
+    "currency",
+    "entry_mode",
+    "merchant_group",
+    "transaction_type",
+    "transaction_country",
+    "shipping_country",
+    "residence_country",
+    "bank",
+    "gender",
+]
+Segments = Annotated[tuple[Segment, ...], BeforeValidator(split_list)]
 Files = Annotated[tuple[FilePath, ...], BeforeValidator(split_list)]
 
 
@@ -160,6 +173,16 @@ class Settings(BaseSettings):
     )
     flush_interval_seconds: float = Field(
         default=300.0, gt=0, description="How often open windows are written to the store of counts."
+    )
+    quality_segments: Segments = Field(
+        default=("entry_mode", "card_type"),
+        description="Fields of a transaction by whose values live quality is told, separated by commas.",
+    )
+    watch_interval_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="How often the state of the watch over the model is published; alarms go at once.",
     )
     snapshot_interval_seconds: float = Field(
         default=0.25, gt=0, le=3600, description="A new model is published at most this often."

@@ -78,6 +78,18 @@ class Topics:
         self.entity_risk = self._declare(
             "entity-risk", 1, _CHANGELOG, "Risk of each terminal, read whole by every worker."
         )
+        self.model_watch = self._declare(
+            "model-watch",
+            1,
+            _CHANGELOG | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "What drift, calibration and quality are measured by: two states, to go on from.",
+        )
+        self.model_alarms = self._declare(
+            "model-alarms",
+            1,
+            _keeping(90),
+            "Changes that somebody should look at, with the features that moved most.",
+        )
         self.dead_letters = self._declare(
             "dead-letters",
             aligned,

@@ -112,6 +112,8 @@ def _default(value: Any) -> str:
         value = format_duration(value)
     if value is None or value in {"", ()}:
         return ""
+    if isinstance(value, tuple):
+        value = ",".join(value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -18,8 +18,11 @@ RECENT_HOURS = 24
 REFERENCE_DAYS = 28.0
 """Days in which the weight of a day in the reference fades to 1/e."""
 
-USUAL_DAYS = 14.0
-"""Days in which the weight of a day in the usual movement fades to 1/e."""
+USUAL_DAYS = 14
+"""Days whose movement is what is usual."""
+
+SETTLING_DAYS = 14
+"""Days after which the reference begins anew: histories begin empty, and fill up first."""
 
 LEAST_DAYS = 7
 """Days of usual movement that must be known before a movement is told."""
@@ -55,29 +58,26 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usual(msgspec.Struct, array_like=True):
-    """Mean and spread of a daily number, fading; outliers count only as far as three deviations."""
+    """What a daily number has been on its last days, at most :data:`USUAL_DAYS`."""
 
-    days: int = 0
-    mean: float = 0.0
-    variance: float = 0.0
+    numbers: list[float] = []
 
-    def take(self, number: float, floor: float) -> None:
+    def take(self, number: float) -> None:
         """Note one more day."""
-        if self.days >= LEAST_DAYS:
-            number = min(number, self.mean + 3.0 * self.deviation(floor))
-        self.days += 1
-        weight = 1.0 / min(self.days, USUAL_DAYS)
-        apart = number - self.mean
-        self.mean += weight * apart
-        self.variance += weight * (apart * (number - self.mean) - self.variance)
-
-    def deviation(self, floor: float) -> float:
-        """Return the spread, more than ``floor`` and a tenth of the mean: a few quiet days prove little."""
-        return sqrt(max(self.variance, 0.0)) + 0.1 * abs(self.mean) + floor
+        self.numbers.append(number)
+        del self.numbers[:-USUAL_DAYS]
 
     def surprise(self, number: float, floor: float) -> float:
-        """Return by how many deviations a number exceeds the usual; 0 while too little is known."""
-        return (number - self.mean) / self.deviation(floor) if self.days >= LEAST_DAYS else 0.0
+        """Return by how many deviations a number exceeds the usual; 0 while too little is known.
+
+        A deviation is more than ``floor`` and a tenth of the mean: a few quiet days prove little.
+        """
+        days = len(self.numbers)
+        if days < LEAST_DAYS:
+            return 0.0
+        mean = sum(self.numbers) / days
+        spread = sqrt(sum((one - mean) ** 2 for one in self.numbers) / days)
+        return (number - mean) / (spread + 0.1 * abs(mean) + floor)
 
 
 class Cell(msgspec.Struct, array_like=True):
@@ -122,7 +122,7 @@ class Movement(msgspec.Struct):
 
     ``hour``: the newest hour of event time, counted from 1970; -1 before the first. ``cells``: by hour, the
     newest and the 24 before it, which are compared; older transactions are left out. ``frozen``: while set,
-    what is usual stays as it is.
+    what is usual stays as it is. ``days``: days with transactions so far.
     """
 
     population: str
@@ -131,6 +131,7 @@ class Movement(msgspec.Struct):
     reference: Cell = msgspec.field(default_factory=Cell.empty)
     usual: dict[str, Usual] = {}
     frozen: bool = False
+    days: int = 0
 
     def note(self, hour: int, places: Iterable[int], segments: Mapping[str, str] | None) -> None:
         """Count one transaction."""
@@ -155,8 +156,11 @@ class Movement(msgspec.Struct):
             recent = self.recent()
             if recent.count and self.reference.count and not self.frozen:
                 for name, _, moved, _ in self._compared(recent):
-                    self.usual.setdefault(name, Usual()).take(moved, LEAST_BITS)
+                    self.usual.setdefault(name, Usual()).take(moved)
             self.reference.fade(1.0 - 1.0 / REFERENCE_DAYS)
+            self.days += 1
+            if self.days == SETTLING_DAYS:
+                self.reference, self.usual = Cell.empty(), {}
         self.hour = hour
         for old in sorted(one for one in self.cells if one < hour - RECENT_HOURS):
             self.reference.add(self.cells.pop(old))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from fraudstream.core.aspects import segments_of
 from fraudstream.core.codec import SentLabel
 from fraudstream.core.messages import (
     Classification,
@@ -26,6 +27,7 @@ from fraudstream.core.messages import (
     TrainingExample,
     Transaction,
 )
+from fraudstream.core.policy import is_alert
 from fraudstream.core.wire_values import MAX_AMOUNT_MINOR, MAX_TEXT_CHARACTERS, MAX_TOKEN_CHARACTERS
 
 _Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
@@ -139,6 +141,8 @@ def examples() -> dict[str, bytes]:
         score=scored.score,
         model_version=scored.model_version,
         labelled_by=reported.labelled_by,
+        segments=segments_of(transaction),
+        alert=is_alert(scored.decision, scored.flags),
     )
     messages = {
         "transaction": transaction,

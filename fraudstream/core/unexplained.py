@@ -105,7 +105,7 @@ class Unexplained(msgspec.Struct):
     def _turn(self, hour: int) -> None:
         if self.hour >= 0 and hour // RECENT_HOURS > self.hour // RECENT_HOURS:
             for name, _, number, _ in () if self.frozen else self._measured():
-                self.usual.setdefault(name, Usual()).take(number, 1.0)
+                self.usual.setdefault(name, Usual()).take(number)
         self.hour = hour
         for old in [one for one in self.cells if one <= hour - RECENT_HOURS]:
             del self.cells[old]

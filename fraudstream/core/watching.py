@@ -8,13 +8,14 @@ follows most changes by itself within two weeks.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
 
 from fraudstream.core.adwin import AdaptiveWindow
 from fraudstream.core.aspects import place_of_amount, place_of_hour, places_of
 from fraudstream.core.calibration import Calibration
-from fraudstream.core.messages import LabelValue, TrainingExample
+from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.movement import Moved, Movement
 from fraudstream.core.quality import LiveQuality
 from fraudstream.core.terms import terms_checksum
@@ -40,7 +41,13 @@ OPEN_DAYS = 7.0
 NAMED_AFTER_DAYS = 1.0
 """Days after which an open alarm is told once more: features are compared by whole days."""
 
+RECENT_LABELS = 5_000
+"""Labels of a partition remembered, to pass over those that come twice after a crash."""
+
 MOST_MOVED = 5
+
+LABELS_KEY, TRAFFIC_KEY = b"labels", b"traffic"
+"""What the two states are known by where they are kept."""
 
 _DAY, _HOUR = 86_400.0, 3_600.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,7 +64,7 @@ class Detector(StrEnum):
 _MEANING = {
     Detector.LOG_LOSS: "labels surprise the model more than before: log loss {before:.4f}, now {after:.4f}",
     Detector.ALERT_RATE: "the share of scores above one half has changed: {before:.3%}, now {after:.3%}",
-    Detector.CALIBRATION: "scores mislead: of one day {before:.0f} frauds were predicted and {after:.0f} came",
+    Detector.CALIBRATION: "scores mislead: {before:.0f} frauds were predicted of a day and {after:.0f} came",
 }
 
 
@@ -151,9 +158,12 @@ class LabelWatch(msgspec.Struct):
     """Drift, calibration and quality by labels.
 
     ``offset``: of the last training example taken, -1 before the first; older ones change nothing.
-    ``clock``: newest time a label came at, ``began`` the first one, in seconds since 1970. ``terms``: what
-    gave keys their meaning; under another model what moved is compared anew.
+    ``clock``: newest time a label came at, ``began`` the first one, in seconds since 1970. ``recent``:
+    offsets of the last labels, by partition of their log. ``terms``: what gave keys their meaning; under
+    another model what moved is compared anew.
     """
+
+    detectors: ClassVar = (Detector.LOG_LOSS, Detector.CALIBRATION)
 
     offset: int = -1
     began: float = float("inf")
@@ -164,6 +174,7 @@ class LabelWatch(msgspec.Struct):
     quality: LiveQuality = msgspec.field(default_factory=LiveQuality)
     unexplained: Unexplained = msgspec.field(default_factory=Unexplained)
     alarms: Alarms = msgspec.field(default_factory=Alarms)
+    recent: dict[int, dict[int, None]] = {}
 
     def note(self, example: TrainingExample, offset: int, segments: tuple[str, ...] = ()) -> list[Alarm]:
         """Take one label; return the alarms to tell because of it.
@@ -174,7 +185,7 @@ class LabelWatch(msgspec.Struct):
         if offset <= self.offset:
             return []
         self.offset = offset
-        if example.replaces is not None:
+        if example.replaces is not None or self._is_repeated(example.label_position):
             return []
         at = (example.event_time - _EPOCH).total_seconds()
         self.clock = now = follow(self.clock, (example.labelled_at - _EPOCH).total_seconds(), _DAY)
@@ -207,6 +218,16 @@ class LabelWatch(msgspec.Struct):
             told.append(self.alarms.told(Detector.LOG_LOSS, now, self.unexplained.moved()))
         return told
 
+    def _is_repeated(self, position: LabelPosition) -> bool:
+        """Whether this very label came before, as it may after a crash; remember it otherwise."""
+        recent = self.recent.setdefault(position.partition, {})
+        if position.offset in recent:
+            return True
+        recent[position.offset] = None
+        if len(recent) > RECENT_LABELS:
+            del recent[next(iter(recent))]
+        return False
+
 
 class TrafficWatch(msgspec.Struct):
     """Drift by scores and features alone: days before the first label.
@@ -214,6 +235,8 @@ class TrafficWatch(msgspec.Struct):
     ``offsets``: of the last classification taken of each partition. Other fields as in :class:`LabelWatch`;
     the times are event times.
     """
+
+    detectors: ClassVar = (Detector.ALERT_RATE,)
 
     offsets: dict[int, int] = {}
     began: float = float("inf")

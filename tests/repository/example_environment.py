@@ -44,6 +44,8 @@ def _as_text(value: Any) -> str:
         return value.get_secret_value()
     if isinstance(value, timedelta):
         return format_duration(value)
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

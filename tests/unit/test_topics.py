@@ -34,6 +34,7 @@ def test_what_is_recovered_from_is_compacted_and_never_deleted(topics: Topics) -
     assert {topic.name.removeprefix("lab.") for topic in kept} == {
         "model-snapshots",
         "entity-risk",
+        "model-watch",
         "fraudstream-scoring-card-history-changelog",
         "fraudstream-counting-window-counts-changelog",
         "fraudstream-labelling-waiting-labels-changelog",
@@ -46,4 +47,4 @@ def test_training_examples_are_kept_for_ever(topics: Topics) -> None:
 
 
 def test_all_topics_are_listed_once_with_their_partitions(topics: Topics) -> None:
-    assert len(topics.partitions()) == len(list(topics)) == 11
+    assert len(topics.partitions()) == len(list(topics)) == 13
