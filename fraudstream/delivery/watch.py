@@ -56,17 +56,24 @@ class Watch:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await (await self._connected()).describe_cluster()
-                for lane in self._lanes:
-                    await self._measure(lane)
         except (KafkaError, TimeoutError) as exc:
-            log.debug("lag not measured", extra={"reason": repr(exc)})
             self._metrics.store_up.labels(store="kafka").set(0)
             self._metrics.store_retries.labels(store="kafka").inc()
             self._health.deny("kafka", f"no broker answers: {exc!r}")
             await self.stop()
-        else:
-            self._metrics.store_up.labels(store="kafka").set(1)
-            self._health.affirm("kafka")
+            return
+        self._metrics.store_up.labels(store="kafka").set(1)
+        self._health.affirm("kafka")
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                for lane in self._lanes:
+                    await self._measure(lane)
+        except (
+            KafkaError,
+            TimeoutError,
+        ) as exc:  # a group's coordinator may be moving while brokers are well
+            log.debug("lag not measured", extra={"reason": repr(exc)})
+            await self.stop()
 
     async def stop(self) -> None:
         """Close the connection. Idempotent."""
