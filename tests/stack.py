@@ -259,7 +259,7 @@ def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
             time.sleep(0.1)
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> float:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> float:
     """Return how long it took until a condition held; fail with ``what`` when it does not come to hold."""
     started = time.monotonic()
     while not condition():
