@@ -214,10 +214,12 @@ class Stack:
         finally:
             consumer.close()
 
-    def archived(self) -> list[dict[str, Any]]:
-        """Return every document of the archive."""
-        with MongoClient[dict[str, Any]](self._mongo_url) as client:
-            return list(client.get_default_database()["classifications"].find())
+    def archived(self, *fields: str) -> list[dict[str, Any]]:
+        """Return every document of the archive, whole or only some fields of it."""
+        # A server that reads out everything may be slow to answer the client's own heartbeat; without the
+        # long timeout that would cancel the reading.
+        with MongoClient[dict[str, Any]](self._mongo_url, connectTimeoutMS=120_000) as client:
+            return list(client.get_default_database()["classifications"].find({}, fields or None))
 
     def count_archived(self) -> int:
         """Return the number of documents in the archive."""
@@ -259,7 +261,7 @@ def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
             time.sleep(0.1)
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> float:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> float:
     """Return how long it took until a condition held; fail with ``what`` when it does not come to hold."""
     started = time.monotonic()
     while not condition():

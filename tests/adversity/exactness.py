@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 
-from tests.stack import Stack, brute_force, wait_until
+from tests.stack import DIMENSIONS, Stack, brute_force, wait_until
 
 
 def positions_of(stack: Stack) -> "Counter[tuple[int, int, int]]":
@@ -42,7 +42,8 @@ def assert_exact(stack: Stack, epoch: int = 1, seconds: float = 120) -> int:
     )
     assert max(classified.values()) == 1, f"{sum(classified.values()) - len(sent)} classified twice"
     wait_until(lambda: stack.count_archived() >= len(sent), f"{len(sent)} are archived", seconds)
-    documents = stack.archived()
+    counted = [f"transaction.{dimension}" for dimension in DIMENSIONS]
+    documents = stack.archived("source", "event_time", "decision", *counted)
     sources = Counter(
         (d["source"]["epoch"], d["source"]["partition"], d["source"]["offset"]) for d in documents
     )
