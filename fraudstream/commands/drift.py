@@ -35,13 +35,13 @@ _POPULATIONS = {
 }
 
 _MEASURES = (
-    ("average precision", "average_precision"),
-    ("precision at budget", "precision_at_budget"),
-    ("recall at budget", "recall_at_budget"),
-    ("precision of alerts", "alert_precision"),
-    ("log loss", "log_loss"),
-    ("calibration error", "calibration_error"),
-    ("predicted / found", "predicted_over_observed"),
+    ("average\nprecision", "average_precision"),
+    ("precision\nat budget", "precision_at_budget"),
+    ("recall\nat budget", "recall_at_budget"),
+    ("precision\nof alerts", "alert_precision"),
+    ("log\nloss", "log_loss"),
+    ("calibration\nerror", "calibration_error"),
+    ("predicted\n/ found", "predicted_over_observed"),
 )
 
 
@@ -142,14 +142,11 @@ def print_report(found: WatchReport, console: Console | None = None) -> None:
 
 
 def _quality(found: WatchReport) -> Table:
-    table = Table(
-        "scores of",
-        "labels",
-        "frauds",
-        title="Quality by the labels of the last weeks",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    title = "Quality by the labels of the last weeks"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("scores of", no_wrap=True)
+    table.add_column("labels", justify="right")
+    table.add_column("frauds", justify="right")
     for name, _ in _MEASURES:
         table.add_column(name, justify="right")
     table.add_row("all", *_cells(found.quality))
