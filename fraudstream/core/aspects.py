@@ -64,9 +64,7 @@ def _aspects() -> tuple[tuple[Aspect, ...], tuple[tuple[int, ...], ...]]:
     places: list[list[int]] = [[] for _ in range(STATE_KEYS)]
     at = 0
     for one in BINS:
-        term = next((i for i, term in enumerate(STATE_TERMS) if one.name in term.of), None)
-        if term is None:
-            continue
+        term = next(i for i, term in enumerate(STATE_TERMS) if one.name in term.of)
         step = -(-one.size // MOST_PLACES)
         size = -(-one.size // step)
         family = _FAMILY_OF_BIN.get(one.name, STATE_TERMS[term].family)
