@@ -116,7 +116,7 @@ class AdaptiveWindow(msgspec.Struct, gc=False):
                 sum_older += total
                 sum_newer -= total
                 if newer < _LEAST:
-                    return False
+                    break
                 if older < _LEAST:
                     continue
                 apart = sum_older / older - sum_newer / newer
