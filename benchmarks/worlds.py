@@ -1,4 +1,4 @@
-"""Against boosted trees in the project's own worlds: ``python -m benchmarks.worlds [--world A]… [--json FILE]``.
+"""Against boosted trees, in the project's own worlds: ``python -m benchmarks.worlds [--world A] [--seed N]``.
 
 Each world is played once in time order, labels as late as the world's median delay and some never
 (``LABELLED`` 0). Beside the model, LightGBM is retrained each week of the test half on every label known by
