@@ -104,14 +104,14 @@ def test_create_makes_every_topic_as_declared_and_twice_changes_nothing(
     made = admin.list_topics(timeout=10).topics
 
     assert {topic.name: len(made[topic.name].partitions) for topic in topics} == topics.partitions()
-    assert command("topics", "create").out == "0 created, 11 already there\n"
-    assert command("topics", "check").out == "11 topics are as declared\n"
+    assert command("topics", "create").out == f"0 created, {len(list(topics))} already there\n"
+    assert command("topics", "check").out == f"{len(list(topics))} topics are as declared\n"
 
 
 def test_check_names_every_topic_that_is_missing(command: CommandLine, topic_prefix: str) -> None:
     finished = command("topics", "check")
 
-    assert len(finished.errors) == 11
+    assert len(finished.errors) == len(list(Topics(Settings.load(command.environ))))
     assert finished.errors[0] == (
         f"fraudstream: error: {topic_prefix}transactions: missing; `fraudstream topics create` makes it"
     )
