@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, Listed] = {
     "dead-letters": Listed(
         "dead_letters:dead_letters", "List, show and send back messages that were set aside."
     ),
+    "challenger": Listed(
+        "challenger:challenger", "Compare models that score silently, and change the serving one."
+    ),
     "drift": Listed("drift:drift", "Tell what has changed, and how good the scores are now."),
     "check": Listed("check:check", "Look for everything that is wrong: settings, brokers, topics, stores."),
     "worker-process": Listed("worker_process:worker_process", ""),

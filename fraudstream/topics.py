@@ -90,6 +90,30 @@ class Topics:
             _keeping(90),
             "Changes that somebody should look at, with the features that moved most.",
         )
+        self.model_commands = self._declare(
+            "model-commands",
+            1,
+            _keeping(90) | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "What people and the guard ask of the learner; a promotion carries the model.",
+        )
+        self.model_handovers = self._declare(
+            "model-handovers",
+            1,
+            _keeping(90) | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "The learner's answers to promotions, each with the model that served before.",
+        )
+        self.challenger_states = self._declare(
+            "challenger-states",
+            1,
+            _CHANGELOG | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "Challengers, what they are compared by, and scores that wait for labels: to go on from.",
+        )
+        self.challenger_reports = self._declare(
+            "challenger-reports",
+            1,
+            _keeping(90),
+            "How each challenger stands against the serving model, once for each day of labels.",
+        )
         self.dead_letters = self._declare(
             "dead-letters",
             aligned,

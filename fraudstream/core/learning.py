@@ -11,8 +11,8 @@ from enum import StrEnum
 from itertools import compress
 from typing import Self
 
-from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.messages import LabelPosition, LabelValue, Position, TrainingExample
+from fraudstream.core.model_design import ModelDesign, only_kept
 from fraudstream.core.risk import EntityRisk, LookTables, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERM_OF, TERMS
@@ -57,10 +57,21 @@ class Learner:
         Offset of the last example seen, -1 before the first.
     learned
         Examples learned, corrections included.
+    design
+        Name and constants of the model.
+    command_offset
+        Offset of the last command obeyed, -1 before the first.
     """
 
-    def __init__(self, remembered_labels: int = REMEMBERED_LABELS) -> None:
-        self.model = KeyedFTRL()
+    def __init__(
+        self,
+        remembered_labels: int = REMEMBERED_LABELS,
+        design: ModelDesign = ModelDesign(),  # noqa: B008  frozen
+    ) -> None:
+        self.design = design
+        self.model = design.model()
+        self._kept = design.kept_keys()
+        self.command_offset = -1
         self.tables = LookTables()
         self.risks: dict[str, EntityRisk] = {}
         self.typical = [0.0] * len(TERMS)
@@ -138,7 +149,7 @@ class Learner:
             ratio, relative_amount = look or (0.0, 0.0)
             note = correct_label if correction else note_label
             note(risk, self.tables, at, ratio, relative_amount, fraud)
-        self.model.learn_keys(keys, fraud)
+        self.model.learn_keys(keys if self._kept is None else only_kept(keys, self._kept), fraud)
         self.learned = learned = self.learned + 1
         if learned % TYPICAL_EVERY == 0:
             self._sample(keys, learned // TYPICAL_EVERY)
@@ -172,6 +183,10 @@ class Learner:
     def snapshot(self, created_at: datetime) -> Snapshot:
         """Return the learned state as the next version. It shares nothing with the learner."""
         self.version += 1
+        return self.state(created_at)
+
+    def state(self, created_at: datetime) -> Snapshot:
+        """Return the learned state under the version given out last. It shares nothing with the learner."""
         model = self.model
         keys = tuple(compress(range(KEYS), model.squares))
         return Snapshot(
@@ -186,7 +201,40 @@ class Learner:
             squares=tuple(map(model.squares.__getitem__, keys)),
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
+            design=self.design,
+            command_offset=self.command_offset,
         )
+
+    def go_on_with(self, weights: Snapshot) -> None:
+        """Go on with the weights and constants of another model that has learned the same examples.
+
+        What labels have taught about looks and terminals stays, and so do version and offsets.
+
+        Raises
+        ------
+        ValueError
+            The other model has learned up to another offset: what lies between would be lost or learned
+            twice.
+        """
+        if weights.training_offset != self.training_offset:
+            fault = (
+                f"expected a model of training offset {self.training_offset}, got {weights.training_offset}"
+            )
+            raise ValueError(fault)
+        self._take_weights(weights)
+
+    def _take_weights(self, snapshot: Snapshot) -> None:
+        self.design = snapshot.design
+        self._kept = snapshot.design.kept_keys()
+        self.model = model = snapshot.design.model()
+        model.intercept = snapshot.intercept
+        for key, weight, gradient, square in zip(
+            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
+        ):
+            model.weights[key] = weight
+            model.gradients[key] = gradient
+            model.squares[key] = square
+        self.typical = list(snapshot.typical)
 
     @classmethod
     def restore(
@@ -203,20 +251,13 @@ class Learner:
             A row is not that of an :class:`~fraudstream.core.risk.EntityRisk`.
         """
         learner = cls(remembered_labels)
-        model = learner.model
-        model.intercept = snapshot.intercept
-        for key, weight, gradient, square in zip(
-            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
-        ):
-            model.weights[key] = weight
-            model.gradients[key] = gradient
-            model.squares[key] = square
+        learner._take_weights(snapshot)
         learner.tables = LookTables.from_row(snapshot.tables.to_row())
-        learner.typical = list(snapshot.typical)
         learner.risks = {terminal_id: EntityRisk.from_row(row) for terminal_id, row in risks.items()}
         learner.version = snapshot.version
         learner.training_offset = snapshot.training_offset
         learner.learned = snapshot.learned
+        learner.command_offset = snapshot.command_offset
         return learner
 
 

@@ -12,9 +12,10 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
+from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.risk import LOOKS, LookTables
 from fraudstream.core.terms import KEYS, TERMS, terms_checksum
-from fraudstream.errors import InvalidSnapshot
+from fraudstream.errors import InvalidInput, InvalidSnapshot
 
 MAGIC = "fraudstream-model"
 FORMAT_VERSION = 1
@@ -27,7 +28,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
     ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
     *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
-    relative to.
+    relative to. ``design`` are name and constants; ``command_offset`` is the offset of the last command that
+    had its effect, -1 for none.
     """
 
     version: int
@@ -41,6 +43,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
+    design: ModelDesign = ModelDesign()
+    command_offset: int = -1
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -56,6 +60,9 @@ class _Body(msgspec.Struct, array_like=True):
     squares: bytes
     tables: LookTables
     typical: tuple[float, ...]
+    # Snapshots of earlier releases end here; readers of those releases pass over what follows.
+    design: ModelDesign = ModelDesign()
+    command_offset: int = -1
 
 
 class _Envelope(msgspec.Struct, array_like=True):
@@ -91,6 +98,8 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables,
             typical=snapshot.typical,
+            design=snapshot.design,
+            command_offset=snapshot.command_offset,
         )
     )
     return _encoder.encode(_Envelope(MAGIC, FORMAT_VERSION, hashlib.sha256(body).digest(), body))
@@ -121,7 +130,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         raise InvalidSnapshot(fault)
     try:
         body = _body_decoder.decode(envelope.body)
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, InvalidInput) as error:
         fault = f"the model snapshot has other content than its format says: {error}"
         raise InvalidSnapshot(fault) from error
     return _checked(body)
@@ -163,6 +172,8 @@ def _checked(body: _Body) -> Snapshot:
         squares=squares,
         tables=body.tables,
         typical=body.typical,
+        design=body.design,
+        command_offset=body.command_offset,
     )
 
 

@@ -58,11 +58,18 @@ class AtomicPublisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
+    async def publish(
+        self,
+        first: Sequence[AtomicRecord],
+        last: AtomicRecord,
+        offset_header: str,
+        beside: Sequence[AtomicRecord] = (),
+    ) -> int:
         """Publish ``first``, then ``last``, and return the offset of ``last``.
 
-        A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
-        visible together, or none: after any error nothing of it is visible.
+        A header of ``last`` names the highest offset of ``first``, or -1 if there is none; ``beside`` goes
+        with them and is not named. All become visible together, or none: after any error nothing of it is
+        visible.
 
         Raises
         ------
@@ -78,11 +85,13 @@ class AtomicPublisher:
                 await producer.send(
                     record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
                 )
-                for record in first
+                for record in (*beside, *first)
             ]
             highest = -1
-            for future in sent:
-                highest = (await future).offset
+            for number, future in enumerate(sent):
+                offset = (await future).offset
+                if number >= len(beside):
+                    highest = offset
             headers = [*last.headers, (offset_header, str(highest).encode())]
             done = await producer.send_and_wait(
                 last.topic, last.value, key=last.key, partition=0, headers=headers

@@ -1,0 +1,330 @@
+"""Challengers score silently on live traffic, learn from the same labels, and are compared."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import mode
+import msgspec
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from fraudstream.app import AgentApp
+from fraudstream.challenger_file import Declared, load_challengers
+from fraudstream.core.challengers import ChallengerFailed
+from fraudstream.core.codec import decode_training_example
+from fraudstream.core.comparison import Guard
+from fraudstream.core.contest import Contest
+from fraudstream.core.contest_state import Report, encode_contest, encode_report
+from fraudstream.core.learning import REMEMBERED_LABELS
+from fraudstream.core.messages import Position
+from fraudstream.core.model_commands import Promote, decode_handover, encode_command
+from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
+from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
+from fraudstream.delivery.following import Follower
+from fraudstream.delivery.lane import HIGH, Lane
+from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.work import Work
+from fraudstream.errors import InvalidMessage, InvalidSnapshot
+from tables.challenger_states import CONTEST_KEY, read_stored, restore_contest, state_rows
+from tables.training_log import catch_up
+
+log = logging.getLogger(__name__)
+
+#: Header the publisher wants; nobody reads it here.
+REPORT_OFFSET_HEADER = "fraudstream-report-offset"
+#: How often it is looked whether there is something to do, and how often the state is published at most,
+#: unless labels pile up: it holds every challenger's weights.
+TICK_SECONDS, PUBLICATION_SECONDS = 0.5, 3.0
+#: Pause before a log that could not be read is tried again.
+RETRY_SECONDS = 1.0
+
+
+class _Seen(msgspec.Struct):
+    """The part of a classification that challengers see."""
+
+    source: Position
+    keys: tuple[int, ...]
+
+
+_decode = msgspec.json.Decoder(_Seen).decode
+
+
+class RunChallengers:
+    """Run the challengers that are declared, and the models that served before.
+
+    Two logs are read. A slice of labels waits until every classification that was there before it has been
+    scored: no challenger ever knows a label when it scores, nor is it ahead of the serving model. State,
+    reports and promotions are published in one Kafka transaction, and only then are labels committed: a
+    restart goes on from the offsets in the state.
+    """
+
+    def __init__(self, app: AgentApp, lane: Lane) -> None:
+        self._context = app.context
+        self._settings = app.context.settings
+        self._lane = lane
+        self._publisher = AtomicPublisher(f"{app.conf.id}-publisher", app.context.kafka)
+        file = self._settings.challengers
+        self._declared: dict[str, Declared] = {} if file is None else load_challengers(file)
+        self._contest = self._new_contest()
+        self._followers: list[Follower] = []
+        self._catching_up: asyncio.Task[None] | None = None
+        self._reports: list[Report] = []
+        self._promotions: list[Promote] = []
+        self._stored: set[str] = set()
+        self._published = -1
+        self._changed = self._owner = False
+        self._next_publication = 0.0
+        self._piled_up = asyncio.Event()
+
+    def _new_contest(self) -> Contest:
+        settings = self._settings
+        return Contest(
+            Guard(days=settings.challenger_days, margin=settings.challenger_margin),
+            settings.review_budget,
+            settings.label_wait.total_seconds(),
+            settings.challenger_memory,
+        )
+
+    async def take_over(self, partitions: Sequence[int]) -> None:
+        """Fence an earlier worker, then go on from the state it published last."""
+        await self._let_go()
+        if not partitions:
+            return
+        await self._publisher.start()
+        self._contest = self._new_contest()
+        self._reports, self._promotions = [], []
+        await self._restore()
+        await self._hear_again()
+        self._published = self._contest.state.offset
+        self._followers = [self._follow_classifications(), self._follow_handovers()]
+        for follower in self._followers:
+            await follower.start()
+        self._catching_up = asyncio.create_task(self._teach_those_behind(), name="challengers-catching-up")
+        self._owner = self._changed = True
+        log.info(
+            "challengers go on",
+            extra={"training_offset": self._published, "challengers": sorted(self._contest.challengers)},
+        )
+
+    async def _let_go(self) -> None:
+        self._owner = False
+        if self._catching_up is not None:
+            task, self._catching_up = self._catching_up, None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        followers, self._followers = self._followers, []
+        for follower in followers:
+            await follower.stop()
+        await self._publisher.stop()
+
+    async def _restore(self) -> None:
+        reader, topics = self._context.log_reader, self._context.topics
+        stored = await read_stored(reader, topics)
+        last = await reader.last_record(topics.model_snapshots.name, 0)
+        serving = None if last is None or last.value is None else decode_snapshot(last.value)
+        self._stored = set(stored.challengers)
+        state = self._contest.state
+        if stored.state is None:  # the first start: what is classified already is nobody's to score
+            state.classified = await self._ends_of_classifications()
+            if serving is not None:
+                state.serving, state.offset = serving.design.name, serving.training_offset
+        restore_contest(self._contest, stored, self._declared, serving)
+
+    async def _ends_of_classifications(self) -> dict[int, int]:
+        topic, reader = self._context.topics.classifications, self._context.log_reader
+        return {p: (await reader.bounds(topic.name, p)).end - 1 for p in range(topic.partitions)}
+
+    async def _hear_again(self) -> None:
+        """Remember the labels heard, so that none is learned or compared twice."""
+        hearing, end = self._contest.hearing, self._contest.state.offset + 1
+        hearing.training_offset = end - 1
+        name = self._context.topics.training_examples.name
+        reader = self._context.log_reader
+        async for record in reader.read(name, 0, max(0, end - REMEMBERED_LABELS), end):
+            try:
+                hearing.remember(decode_training_example(record.value))
+            except InvalidMessage:
+                continue  # the learner set it aside
+
+    def _follow_classifications(self) -> Follower:
+        topic = self._context.topics.classifications
+        taken = self._contest.state.classified
+        return Follower(
+            self._context.kafka_reading, topic.name, topic.partitions, taken, self._take_classification
+        )
+
+    def _follow_handovers(self) -> Follower:
+        topic = self._context.topics.model_handovers
+        taken = {0: self._contest.state.handover}
+        return Follower(self._context.kafka_reading, topic.name, topic.partitions, taken, self._take_handover)
+
+    async def _teach_those_behind(self) -> None:
+        reader, name = self._context.log_reader, self._context.topics.training_examples.name
+        while True:
+            for challenger in self._contest.behind():
+                try:
+                    await catch_up(reader, name, challenger, lambda: self._contest.state.offset)
+                except ChallengerFailed as exc:
+                    self._contest.fail(challenger.name, exc)
+                except KafkaError as exc:
+                    log.warning("training examples unreachable, trying again", extra={"reason": repr(exc)})
+                    break
+                else:
+                    self._contest.admit(challenger)
+                    log.info("challenger takes part", extra={"challenger": challenger.name})
+                self._changed = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def waits_for(self, part: RecordSlice) -> None:
+        """Wait until every classification that is there by now has been scored."""
+        topic, reader = self._context.topics.classifications, self._context.log_reader
+        for partition in range(topic.partitions):
+            bounds = await reader.bounds(topic.name, partition)
+            if bounds.end > bounds.low:
+                await self._followers[0].until_taken(partition, bounds.end - 1)
+
+    def judge(self, part: RecordSlice) -> Work:
+        """Take a slice of labels; it is done when the state that holds them is published."""
+        contest = self._contest
+        for record in part.records:
+            try:
+                example = decode_training_example(record.value)
+            except InvalidMessage:
+                continue  # the learner sets it aside
+            reports = contest.note(example, record.offset)
+            if reports:
+                self._reports += reports
+                self._promote(contest.leader(reports) if self._settings.challenger_guard else None)
+        self._changed = True
+        if self._lane.pending() >= HIGH - 1:
+            self._piled_up.set()
+        return Work(before=partial(self._publish, part.offset))
+
+    def _promote(self, name: str | None) -> None:
+        if name is None:
+            return
+        contest = self._contest
+        snapshot = contest.challengers[name].snapshot()
+        contest.state.asked = f"guard-{name}-{contest.state.offset}"
+        self._promotions.append(
+            Promote(
+                id=contest.state.asked,
+                name=name,
+                by="guard",
+                reason=f"better than {contest.state.serving} for {self._settings.challenger_days} days",
+                sent_at=datetime.now(UTC),
+                snapshot=encode_snapshot(snapshot),
+            )
+        )
+
+    def _take_classification(self, record: "ConsumerRecord[bytes, bytes]") -> None:
+        try:
+            seen = None if record.value is None else _decode(record.value)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            seen = None  # written by no scorer of ours: the sinks tell
+        if seen is not None:
+            started = time.thread_time()
+            self._contest.score(seen.source, seen.keys)
+            self._context.metrics.challenger_score_seconds.set(time.thread_time() - started)
+        self._contest.state.classified[record.partition] = record.offset
+        self._changed = True
+
+    def _take_handover(self, record: "ConsumerRecord[bytes, bytes]") -> None:
+        declared = {name: one.text for name, one in self._declared.items()}
+        self._changed = True
+        try:
+            handover = decode_handover(record.value)
+            self._contest.take_handover(handover, record.offset, declared)
+        except (InvalidMessage, InvalidSnapshot) as exc:
+            log.error("answer of the learner unusable", extra={"offset": record.offset, "reason": str(exc)})  # noqa: TRY400
+            return
+        log.warning(
+            "serving model answered",
+            extra={"command": handover.id, "serving": handover.serving, "refusal": handover.refusal},
+        )
+
+    def tick(self) -> None:
+        """Queue a publication when one is due and no label in hand will lead to one."""
+        self._tell_failures()
+        if self._owner and self._changed and not self._lane.pending():
+            self._lane.put(0, Work(before=partial(self._publish, self._published + 1)))
+        metrics = self._context.metrics
+        for name, challenger in self._contest.challengers.items():
+            metrics.challenger_lag.labels(challenger=name).set(
+                max(0, self._contest.state.offset - challenger.offset)
+            )
+
+    def _tell_failures(self) -> None:
+        for name in list(self._contest.failed):
+            reason = self._contest.failed.pop(name)
+            log.error(
+                "challenger failed, it takes no further part", extra={"challenger": name, "reason": reason}
+            )
+
+    async def _publish(self, offset: int) -> None:
+        """Return when a state that holds the label at ``offset`` is published: all of it, or nothing."""
+        if offset <= self._published:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._piled_up.wait(), max(0.0, self._next_publication - time.monotonic()))
+        self._piled_up.clear()
+        self._next_publication = time.monotonic() + PUBLICATION_SECONDS
+        topics, contest = self._context.topics, self._contest
+        self._changed = False
+        reports, self._reports = self._reports, []
+        promotions, self._promotions = self._promotions, []
+        kept = {one.name: one for one in contest.kept()}
+        states = topics.challenger_states.name
+        rows = state_rows(contest, kept, self._stored)
+        first = [AtomicRecord(states, key, value) for key, value in rows]
+        first += [
+            AtomicRecord(topics.challenger_reports.name, one.challenger.encode(), encode_report(one))
+            for one in reports
+        ]
+        first += [
+            AtomicRecord(topics.model_commands.name, one.id.encode(), encode_command(one))
+            for one in promotions
+        ]
+        reached = contest.state.offset
+        last = AtomicRecord(states, CONTEST_KEY, encode_contest(contest.state))
+        await self._publisher.publish(first, last, REPORT_OFFSET_HEADER)
+        self._stored = set(kept)
+        self._published = max(offset if offset <= reached else -1, reached, self._published)
+        self._show(reports)
+
+    def _show(self, reports: Sequence[Report]) -> None:
+        metrics = self._context.metrics
+        for one in reports:
+            if one.comparison.log_loss is not None:
+                metrics.challenger_difference.labels(challenger=one.challenger).set(
+                    one.comparison.log_loss.difference
+                )
+            metrics.challenger_better.labels(challenger=one.challenger).set(one.verdict.better)
+
+
+class ChallengerTimer(mode.Service):
+    """Publishes what has changed although no label came."""
+
+    def __init__(self, agent: RunChallengers, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._agent = agent
+
+    @mode.Service.task
+    async def _tick(self) -> None:
+        while not self.should_stop:
+            await self.sleep(TICK_SECONDS)
+            self._agent.tick()
+
+
+def attach(app: AgentApp) -> None:
+    """Make an app run challengers."""
+    lane = app.open_lane(app.context.topics.training_examples)
+    agent = RunChallengers(app, lane)
+    lane.attach(agent, agent_name="run_challengers")
+    app.starts_after(ChallengerTimer(agent))
