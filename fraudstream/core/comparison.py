@@ -53,7 +53,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What the labels of some days say of a challenger. A measure is None where no day has it.
 
     ``days``: days since 1970, UTC, in order. ``serving_predicted`` and ``challenger_predicted``: sums of
-    scores, to be held against ``frauds``.
+    scores, to be held against ``frauds``. ``surplus``: frauds a day that the challenger predicts beyond those
+    found, in the place of ``challenger``, against those found.
     """
 
     days: tuple[int, ...]
@@ -64,6 +65,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     precision_at_budget: Difference | None
     serving_predicted: float
     challenger_predicted: float
+    surplus: Difference | None
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +118,7 @@ def compare(days: Mapping[int, DayPair], budget: int) -> Comparison:
         precision_at_budget=difference("precision_at_budget"),
         serving_predicted=sum(sum(one.serving.predicted) for one in pairs),
         challenger_predicted=sum(sum(one.challenger.predicted) for one in pairs),
+        surplus=_difference((sum(one.serving.frauds), sum(one.challenger.predicted)) for one in pairs),
     )
 
 
@@ -153,9 +156,10 @@ def judge(days: Mapping[int, DayPair], guard: Guard, budget: int, refusal: str |
     """Say whether a challenger has earned to serve.
 
     It must, over the newest settled days: have lower log loss, by the margin and beyond chance; have average
-    precision and precision at the review budget that are not shown to be lower; be calibrated, or better so
-    than the serving model; and be servable (``refusal`` says why it is not), which also means that it cannot
-    be slower: the scorer adds up as many weights as before, whatever they are.
+    precision and precision at the review budget that are not shown to be lower; be calibrated, or no worse
+    so than the serving model, or off by no more than days differ; and be servable (``refusal`` says why it is
+    not), which also means that it cannot be slower: the scorer adds up as many weights as before, whatever
+    they are.
     """
     newest = dict(sorted(days.items())[-guard.days :])
     found = compare(newest, budget)
@@ -202,8 +206,17 @@ def _calibrated(found: Comparison) -> Condition:
     off: Callable[[float], float] = lambda ratio: abs(log(ratio)) if ratio > 0.0 else float("inf")  # noqa: E731
     return Condition(
         name="calibrated",
-        holds=off(theirs) <= max(log(CALIBRATION_RATIO), off(ours)),
+        holds=off(theirs) <= max(log(CALIBRATION_RATIO), off(ours)) or _holds_zero(found.surplus),
         found=f"{theirs:.3f} frauds predicted for one found, the serving model {ours:.3f}",
+    )
+
+
+def _holds_zero(found: Difference | None) -> bool:
+    return (
+        found is not None
+        and found.low is not None
+        and found.high is not None
+        and found.low <= 0.0 <= found.high
     )
 
 

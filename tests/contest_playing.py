@@ -1,0 +1,132 @@
+"""The stream with challengers in one process: scorer, labels, learner and contest, by the core's own code."""
+
+import csv
+import gzip
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from fraudstream.core.challengers import KeyedChallenger
+from fraudstream.core.comparison import Guard
+from fraudstream.core.contest import Contest
+from fraudstream.core.contest_state import Report
+from fraudstream.core.labels import example_of
+from fraudstream.core.learning import Learner
+from fraudstream.core.messages import (
+    Classification,
+    Label,
+    LabelPosition,
+    LabelSource,
+    LabelValue,
+    Position,
+    Transaction,
+)
+from fraudstream.core.model_commands import Handover
+from fraudstream.core.model_design import ModelDesign
+from fraudstream.core.policy import Policy
+from fraudstream.core.scoring import PartitionState, classify
+from fraudstream.core.serving import ServingModel
+from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
+from fraudstream.core.wire_formats import load_wire_formats
+
+HIGH_STREET = Path(__file__).parents[1] / "data" / "high-street.csv.gz"
+DELAY = timedelta(days=2)
+PUBLISHED_EVERY = timedelta(hours=2)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def high_street() -> Iterator[Transaction]:
+    """Read the sixty days of the shipped world, labels inside."""
+    formats = load_wire_formats([])
+    with gzip.open(HIGH_STREET, "rt") as file:
+        for row in csv.DictReader(file):
+            yield formats.decode_row(row, 0)
+
+
+class PlayedStream:
+    """Scores transactions by the last published model, learns labels two days later, and runs a contest.
+
+    The guard promotes by itself; ``served`` lists who has served, with the day of event time it began.
+    """
+
+    def __init__(self, serving: ModelDesign, *challengers: KeyedChallenger, days: int = 10) -> None:
+        self.learner = Learner(design=serving)
+        self.serving = ServingModel()
+        self.state = PartitionState(1)
+        self.contest = Contest(
+            Guard(days=days), budget=20, settle_seconds=DELAY.total_seconds(), most_awaited=100_000
+        )
+        self.contest.state.serving = serving.name
+        for challenger in challengers:
+            self.contest.join(challenger)
+        self.waiting: deque[Classification] = deque()
+        self.truths: dict[int, LabelValue] = {}
+        self.served: list[tuple[str, int]] = []
+        self.reports: list[Report] = []
+        self.rows = self.labels = 0
+        self._published_at: datetime | None = None
+        self._handovers = 0
+
+    def play(
+        self,
+        transactions: Iterator[Transaction],
+        each_day: Callable[[int], None] = lambda day: None,
+    ) -> None:
+        day = -1
+        for one in transactions:
+            if one.event_time.toordinal() != day:
+                day = one.event_time.toordinal()
+                each_day(day)
+            self._learn_until(one.event_time)
+            position = Position(1, 0, self.rows)
+            made = classify(one, position, one.event_time, self.state, self.serving, Policy())
+            self.contest.score(position, made.keys)
+            assert one.label is not None
+            self.truths[self.rows] = one.label
+            self.waiting.append(made)
+            self.rows += 1
+
+    def _learn_until(self, now: datetime) -> None:
+        while self.waiting and self.waiting[0].event_time + DELAY <= now:
+            made = self.waiting.popleft()
+            label = Label(
+                label=self.truths.pop(made.source.offset),
+                source=LabelSource.CHARGEBACK,
+                labelled_at=made.event_time + DELAY,
+                position=made.source,
+            )
+            example = example_of(made, label, LabelPosition(0, self.labels), None)
+            reports = self.contest.note(example, self.labels)
+            self.learner.learn(example, self.labels)
+            self.labels += 1
+            self.reports += reports
+            if leader := self.contest.leader(reports):
+                self.promote(leader, now)
+        if self._published_at is None or now >= self._published_at + PUBLISHED_EVERY:
+            self.publish(now)
+
+    def publish(self, now: datetime) -> None:
+        self._published_at = now
+        for terminal, row in self.learner.take_changed().items():
+            self.serving.apply_risk(terminal, row)
+        self.serving.apply_snapshot(decode_snapshot(encode_snapshot(self.learner.snapshot(now))))
+
+    def promote(self, name: str, now: datetime) -> None:
+        """Do what the learner does when it is asked for it."""
+        weights = self.contest.challengers[name].snapshot()
+        former = self.learner.state(now)
+        self.learner.go_on_with(weights)
+        handover = Handover(
+            id="p",
+            serving=name,
+            former=former.design.name,
+            version=self.learner.version + 1,
+            training_offset=self.learner.training_offset,
+            former_snapshot=encode_snapshot(former),
+            at=now,
+        )
+        self.contest.take_handover(handover, self._handovers, {})
+        self._handovers += 1
+        self.served.append((name, now.toordinal()))
+        self.publish(now)
