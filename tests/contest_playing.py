@@ -1,11 +1,9 @@
 """The stream with challengers in one process: scorer, labels, learner and contest, by the core's own code."""
 
-import csv
-import gzip
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from random import Random
 
 from fraudstream.core.challengers import KeyedChallenger
 from fraudstream.core.comparison import Guard
@@ -25,27 +23,34 @@ from fraudstream.core.messages import (
 from fraudstream.core.model_commands import Handover
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.policy import Policy
+from fraudstream.core.reasons import Explainer
 from fraudstream.core.scoring import PartitionState, classify
 from fraudstream.core.serving import ServingModel
-from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
-from fraudstream.core.wire_formats import load_wire_formats
+from fraudstream.core.snapshot import encode_snapshot
+from tests.model_building import transaction
 
-HIGH_STREET = Path(__file__).parents[1] / "data" / "high-street.csv.gz"
 DELAY = timedelta(days=2)
-PUBLISHED_EVERY = timedelta(hours=2)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def high_street() -> Iterator[Transaction]:
-    """Read the sixty days of the shipped world, labels inside."""
-    formats = load_wire_formats([])
-    with gzip.open(HIGH_STREET, "rt") as file:
-        for row in csv.DictReader(file):
-            yield formats.decode_row(row, 0)
+def bad_terminals(days: int, a_day: int = 100, seed: int = 1) -> Iterator[Transaction]:
+    """Make a stream in which frauds come at three terminals of forty, and amounts tell little."""
+    random = Random(seed)
+    for number in range(days * a_day):
+        terminal = random.randrange(40)
+        fraud = random.random() < (0.7 if terminal < 3 else 0.005)
+        yield transaction(
+            number / a_day,
+            transaction_id=f"t-{number}",
+            amount_minor=round(random.lognormvariate(8.0 + 0.4 * fraud, 0.6)),
+            card_id=f"card-{random.randrange(60)}",
+            terminal_id=f"terminal-{terminal}",
+            label=LabelValue.FRAUD if fraud else LabelValue.GENUINE,
+        )
 
 
 class PlayedStream:
-    """Scores transactions by the last published model, learns labels two days later, and runs a contest.
+    """Scores transactions by all that is learned, learns labels two days later, and runs a contest.
 
     The guard promotes by itself; ``served`` lists who has served, with the day of event time it began.
     """
@@ -65,7 +70,6 @@ class PlayedStream:
         self.served: list[tuple[str, int]] = []
         self.reports: list[Report] = []
         self.rows = self.labels = 0
-        self._published_at: datetime | None = None
         self._handovers = 0
 
     def play(
@@ -79,6 +83,7 @@ class PlayedStream:
                 day = one.event_time.toordinal()
                 each_day(day)
             self._learn_until(one.event_time)
+            self.follow_learner()
             position = Position(1, 0, self.rows)
             made = classify(one, position, one.event_time, self.state, self.serving, Policy())
             self.contest.score(position, made.keys)
@@ -103,14 +108,16 @@ class PlayedStream:
             self.reports += reports
             if leader := self.contest.leader(reports):
                 self.promote(leader, now)
-        if self._published_at is None or now >= self._published_at + PUBLISHED_EVERY:
-            self.publish(now)
 
-    def publish(self, now: datetime) -> None:
-        self._published_at = now
-        for terminal, row in self.learner.take_changed().items():
-            self.serving.apply_risk(terminal, row)
-        self.serving.apply_snapshot(decode_snapshot(encode_snapshot(self.learner.snapshot(now))))
+    def follow_learner(self) -> None:
+        """Serve what the learner knows at every moment: a publication that takes no time."""
+        serving, learner = self.serving, self.learner
+        if serving.weights is not learner.model.weights:
+            serving.weights = learner.model.weights
+            serving.explainer = Explainer(serving.weights, learner.typical)
+        serving.tables, serving.risk = learner.tables, learner.risks
+        serving.intercept = learner.model.intercept
+        serving.version = max(1, learner.version)
 
     def promote(self, name: str, now: datetime) -> None:
         """Do what the learner does when it is asked for it."""
@@ -129,4 +136,5 @@ class PlayedStream:
         self.contest.take_handover(handover, self._handovers, {})
         self._handovers += 1
         self.served.append((name, now.toordinal()))
-        self.publish(now)
+        self.learner.version += 1
+        self.follow_learner()
