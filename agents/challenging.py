@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
-import mode
 import msgspec
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
@@ -21,18 +19,20 @@ from fraudstream.core.codec import decode_training_example
 from fraudstream.core.comparison import Guard
 from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import Report, encode_contest, encode_report
-from fraudstream.core.learning import REMEMBERED_LABELS
 from fraudstream.core.messages import Position
 from fraudstream.core.model_commands import Promote, decode_handover, encode_command
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
 from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
+from fraudstream.delivery.broadcast import Apply
 from fraudstream.delivery.following import Follower
 from fraudstream.delivery.lane import HIGH, Lane
 from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage, InvalidSnapshot
+from fraudstream.topics import Topic
 from tables.challenger_states import CONTEST_KEY, read_stored, restore_contest, state_rows
-from tables.training_log import catch_up
+from tables.training_log import catch_up, hear_again
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +100,14 @@ class RunChallengers:
         self._contest = self._new_contest()
         self._reports, self._promotions = [], []
         await self._restore()
-        await self._hear_again()
-        self._published = self._contest.state.offset
-        self._followers = [self._follow_classifications(), self._follow_handovers()]
+        state, topics = self._contest.state, self._context.topics
+        examples = topics.training_examples.name
+        await hear_again(self._context.log_reader, examples, self._contest.hearing, state.offset)
+        self._published = state.offset
+        self._followers = [
+            self._follow(topics.classifications, state.classified, self._take_classification),
+            self._follow(topics.model_handovers, {0: state.handover}, self._take_handover),
+        ]
         for follower in self._followers:
             await follower.start()
         self._catching_up = asyncio.create_task(self._teach_those_behind(), name="challengers-catching-up")
@@ -140,29 +145,8 @@ class RunChallengers:
         topic, reader = self._context.topics.classifications, self._context.log_reader
         return {p: (await reader.bounds(topic.name, p)).end - 1 for p in range(topic.partitions)}
 
-    async def _hear_again(self) -> None:
-        """Remember the labels heard, so that none is learned or compared twice."""
-        hearing, end = self._contest.hearing, self._contest.state.offset + 1
-        hearing.training_offset = end - 1
-        name = self._context.topics.training_examples.name
-        reader = self._context.log_reader
-        async for record in reader.read(name, 0, max(0, end - REMEMBERED_LABELS), end):
-            try:
-                hearing.remember(decode_training_example(record.value))
-            except InvalidMessage:
-                continue  # the learner set it aside
-
-    def _follow_classifications(self) -> Follower:
-        topic = self._context.topics.classifications
-        taken = self._contest.state.classified
-        return Follower(
-            self._context.kafka_reading, topic.name, topic.partitions, taken, self._take_classification
-        )
-
-    def _follow_handovers(self) -> Follower:
-        topic = self._context.topics.model_handovers
-        taken = {0: self._contest.state.handover}
-        return Follower(self._context.kafka_reading, topic.name, topic.partitions, taken, self._take_handover)
+    def _follow(self, topic: Topic, taken: Mapping[int, int], take: Apply) -> Follower:
+        return Follower(self._context.kafka_reading, topic.name, topic.partitions, taken, take)
 
     async def _teach_those_behind(self) -> None:
         reader, name = self._context.log_reader, self._context.topics.training_examples.name
@@ -281,21 +265,22 @@ class RunChallengers:
         promotions, self._promotions = self._promotions, []
         kept = {one.name: one for one in contest.kept()}
         states = topics.challenger_states.name
-        rows = state_rows(contest, kept, self._stored)
-        first = [AtomicRecord(states, key, value) for key, value in rows]
-        first += [
-            AtomicRecord(topics.challenger_reports.name, one.challenger.encode(), encode_report(one))
-            for one in reports
-        ]
-        first += [
-            AtomicRecord(topics.model_commands.name, one.id.encode(), encode_command(one))
-            for one in promotions
+        first = [
+            *(AtomicRecord(states, key, value) for key, value in state_rows(contest, kept, self._stored)),
+            *(
+                AtomicRecord(topics.challenger_reports.name, one.challenger.encode(), encode_report(one))
+                for one in reports
+            ),
+            *(
+                AtomicRecord(topics.model_commands.name, one.id.encode(), encode_command(one))
+                for one in promotions
+            ),
         ]
         reached = contest.state.offset
         last = AtomicRecord(states, CONTEST_KEY, encode_contest(contest.state))
         await self._publisher.publish(first, last, REPORT_OFFSET_HEADER)
         self._stored = set(kept)
-        self._published = max(offset if offset <= reached else -1, reached, self._published)
+        self._published = max(self._published, reached)
         self._show(reports)
 
     def _show(self, reports: Sequence[Report]) -> None:
@@ -308,23 +293,9 @@ class RunChallengers:
             metrics.challenger_better.labels(challenger=one.challenger).set(one.verdict.better)
 
 
-class ChallengerTimer(mode.Service):
-    """Publishes what has changed although no label came."""
-
-    def __init__(self, agent: RunChallengers, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._agent = agent
-
-    @mode.Service.task
-    async def _tick(self) -> None:
-        while not self.should_stop:
-            await self.sleep(TICK_SECONDS)
-            self._agent.tick()
-
-
 def attach(app: AgentApp) -> None:
     """Make an app run challengers."""
     lane = app.open_lane(app.context.topics.training_examples)
     agent = RunChallengers(app, lane)
     lane.attach(agent, agent_name="run_challengers")
-    app.starts_after(ChallengerTimer(agent))
+    app.starts_after(Ticking(TICK_SECONDS, agent.tick))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from fraudstream.core.challengers import Challenger, catching_up
+from fraudstream.core.challengers import Challenger, Hearing, catching_up
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.learning import REMEMBERED_LABELS
 from fraudstream.delivery.logs import LogReader
@@ -39,3 +39,13 @@ async def catch_up(reader: LogReader, topic: str, challenger: Challenger, goal: 
                 await asyncio.sleep(0)
         challenger.offset = max(challenger.offset, end)
         at = end + 1
+
+
+async def hear_again(reader: LogReader, topic: str, hearing: Hearing, heard: int) -> None:
+    """Remember the labels heard up to an offset, so that none is learned or compared twice."""
+    hearing.training_offset = heard
+    async for record in reader.read(topic, 0, max(0, heard + 1 - REMEMBERED_LABELS), heard + 1):
+        try:
+            hearing.remember(decode_training_example(record.value))
+        except InvalidMessage:
+            continue  # it went to the dead letters when it was new
