@@ -179,14 +179,15 @@ def test_challengers_are_a_function_of_the_labels_whatever_killed_their_worker(
     installation = stack(PARTITIONS=2, CHALLENGERS=file, LABEL_WAIT="1h")
     for role in ("scoring", "sinks", "learning"):
         installation.start(role)
-    days = Days(installation, 6)
+    days = Days(installation, 9)
     challenging = installation.start("challenging")
-    for _ in range(3):
+    wait_until(lambda: len(states(installation)) == 4, "every challenger takes part")
+    for _ in range(4):
         days.play(1)
-        challenging.send_signal(signal.SIGKILL)
+        challenging.send_signal(signal.SIGKILL)  # its state is published every three seconds: this loses some
         challenging.wait()
-        days.play(1)
         challenging = installation.start("challenging")
+        days.play(1)
     wait_until(
         lambda: set(states(installation).values()) == {days.sent - 1} and len(states(installation)) == 4,
         "every challenger has learned everything",
@@ -204,8 +205,10 @@ def test_challengers_are_a_function_of_the_labels_whatever_killed_their_worker(
             hearing.learn(example, offset)
             expected.offset = offset
         assert stored[name] == expected.snapshot()
-    compared = {name: one["comparison"] for name, one in standings(installation).items()}
-    assert {one["labels"] for one in compared.values()} != {0}  # type: ignore[index] # a table
+    # The first hundred were scored before there was a model; the day the next ones begin on is no whole one.
+    for name in ("poor", "stiff", "twin"):
+        told = standings(installation)[name]["days"]
+        assert sum(day["comparison"]["labels"] for day in told) == days.sent - 150, "each once"  # type: ignore[attr-defined] # rows
 
 
 def stored_snapshots(stack: Stack) -> dict[str, object]:
