@@ -114,7 +114,7 @@ class RunChallengers:
         self._owner = self._changed = True
         log.info(
             "challengers go on",
-            extra={"training_offset": self._published, "challengers": sorted(self._contest.challengers)},
+            extra={"training_offset": state.offset, "challengers": sorted(self._contest.challengers)},
         )
 
     async def _let_go(self) -> None:
@@ -245,11 +245,10 @@ class RunChallengers:
             )
 
     def _tell_failures(self) -> None:
-        for name in list(self._contest.failed):
-            reason = self._contest.failed.pop(name)
-            log.error(
-                "challenger failed, it takes no further part", extra={"challenger": name, "reason": reason}
-            )
+        while self._contest.failed:
+            name, reason = self._contest.failed.popitem()
+            extra = {"challenger": name, "reason": reason}
+            log.error("challenger failed, it takes no further part", extra=extra)
 
     async def _publish(self, offset: int) -> None:
         """Return when a state that holds the label at ``offset`` is published: all of it, or nothing."""

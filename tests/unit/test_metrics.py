@@ -24,7 +24,7 @@ def test_no_metric_has_a_label_that_grows_with_traffic() -> None:
     labels = {label for metric in Metrics(CollectorRegistry()).declared for label in metric.labels}
 
     few = {"agent", "decision", "detector", "outcome", "reason", "source", "stage", "store", "topic"}
-    bounded = {"segment", "value", "score_from", "population", "aspect"}
+    bounded = {"segment", "value", "score_from", "population", "aspect", "challenger"}
     assert labels <= few | bounded
 
 

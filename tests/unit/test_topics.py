@@ -35,6 +35,7 @@ def test_what_is_recovered_from_is_compacted_and_never_deleted(topics: Topics) -
         "model-snapshots",
         "entity-risk",
         "model-watch",
+        "challenger-states",
         "fraudstream-scoring-card-history-changelog",
         "fraudstream-counting-window-counts-changelog",
         "fraudstream-labelling-waiting-labels-changelog",
@@ -47,4 +48,4 @@ def test_training_examples_are_kept_for_ever(topics: Topics) -> None:
 
 
 def test_all_topics_are_listed_once_with_their_partitions(topics: Topics) -> None:
-    assert len(topics.partitions()) == len(list(topics)) == 13
+    assert len(topics.partitions()) == len(list(topics)) == 17
