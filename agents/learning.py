@@ -93,7 +93,7 @@ class LearnExamples:
             try:
                 example = decode_training_example(record.value)
             except InvalidMessage as exc:
-                self._dead_letters.add(work, record, exc)
+                self._dead_letters.add(work, part, record, exc)
                 refused += 1
             else:
                 learned += self._learner.learn(example, record.offset) in {Outcome.LEARNED, Outcome.CORRECTED}

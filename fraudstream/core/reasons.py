@@ -20,13 +20,9 @@ from fraudstream.core.terms import (
     FAMILIES,
     FAMILY_OF,
     HOLDER,
-    KEYS,
     MEETING,
     PURCHASE,
     SPIKES,
-    STARTS,
-    STATE_KEYS,
-    STATE_TERMS,
     TERM_OF,
     TERMINAL,
 )
@@ -58,33 +54,30 @@ def contributions(weights: Sequence[float], typical: Sequence[float], keys: Iter
     return sums
 
 
-Weigh = Callable[[Sequence[float], tuple[int, ...]], tuple[float, ...]]
+Weigh = Callable[[Sequence[float], tuple[int, ...], Sequence[float]], tuple[float, list[float]]]
 
 
-def _weigher() -> Weigh:
-    """Write out the sums of a transaction with all state terms and no crosses, from the term table.
+@lru_cache
+def _weigher(first: int, count: int) -> Weigh:
+    """Write out the sums of a transaction that has so many terms in a row, from the term table.
 
-    The first result adds the weights in the order of the keys, as every logit is added; the others are one
-    family each.
+    The first result adds the weights in the order of the keys, as every logit is added; the list is one
+    family each, less what is usual.
     """
-    every = range(len(STATE_TERMS))
-    members: dict[str, list[str]] = {}
+    every = range(first, first + count)
+    members: list[list[str]] = [[] for _ in FAMILIES]
     for index in every:
-        members.setdefault(STATE_TERMS[index].family, []).append(f"w{index}")
+        members[FAMILY_OF[index]].append(f"w{index}")
+    parts = [f"{' + '.join(found)} - u[{family}]" if found else "0.0" for family, found in enumerate(members)]
     source = [
-        "def weigh(weights, keys):",
-        f"    {', '.join(f'k{i}' for i in every)} = keys",
+        "def weigh(weights, keys, u):",
+        f"    {', '.join(f'k{i}' for i in every)}, = keys",
         *(f"    w{i} = weights[k{i}]" for i in every),
-        f"    return {' + '.join(f'w{i}' for i in every)}, "
-        + ", ".join(" + ".join(members[family]) for family in FAMILIES if family in members),
+        f"    return {' + '.join(f'w{i}' for i in every)}, [{', '.join(parts)}]",
     ]
     scope: dict[str, Weigh] = {}
     exec("\n".join(source), {"__builtins__": {}}, scope)  # noqa: S102  names and numbers of the term table only
     return scope["weigh"]
-
-
-_weigh_state = _weigher()
-_STATE_TERM_COUNT = len(STATE_TERMS)
 
 
 class Explainer:
@@ -101,8 +94,8 @@ class Explainer:
     def __init__(self, weights: Sequence[float], typical: Sequence[float]) -> None:
         self._weights = weights
         self._typical = tuple(typical)
-        usual = contributions([0.0] * KEYS, self._typical, STARTS[:_STATE_TERM_COUNT])
-        self._usual = tuple(-amount for amount in usual)
+        #: How to weigh a run of terms, and what its families usually add, by first term and number.
+        self._runs: dict[tuple[int, int], tuple[Weigh, list[float]]] = {}
 
     def weigh(self, keys: tuple[int, ...]) -> tuple[float, list[float]]:
         """Return the sum of the weights of some keys, and what each family adds to a typical one.
@@ -110,21 +103,25 @@ class Explainer:
         The sum is added up in the order of the keys, so it is the same to the last bit wherever it is
         computed.
         """
-        if len(keys) == _STATE_TERM_COUNT and keys[-1] < STATE_KEYS:
-            total, amount, card, spikes, terminal, meeting = _weigh_state(self._weights, keys)
-            usual = self._usual
-            return total, [
-                amount - usual[0],
-                card - usual[1],
-                spikes - usual[2],
-                terminal - usual[3],
-                meeting - usual[4],
-            ]
+        if keys:
+            first, count = TERM_OF[keys[0]], len(keys)
+            # Terms rise, each at most once: so many between first and last are all of them. That is nearly
+            # every transaction, and written out it takes half the time.
+            if TERM_OF[keys[-1]] - first == count - 1:
+                run = self._runs.get((first, count)) or self._add_run(first, count)
+                return run[0](self._weights, keys, run[1])
         weights = self._weights
         total = 0.0
         for key in keys:
             total += weights[key]
         return total, contributions(weights, self._typical, keys)
+
+    def _add_run(self, first: int, count: int) -> tuple[Weigh, list[float]]:
+        usual = [0.0] * len(FAMILIES)
+        for term in range(first, first + count):
+            usual[FAMILY_OF[term]] += self._typical[term]
+        run = self._runs[first, count] = _weigher(first, count), usual
+        return run
 
 
 def reasons(
@@ -148,9 +145,9 @@ def reasons(
     return tuple(
         [
             Reason(
-                name=FAMILIES[family],
-                text=_WORDS[family](transaction, observation, history, risk),
-                contribution=int(amount * 1000.0) / 1000.0,
+                FAMILIES[family],
+                _WORDS[family](transaction, observation, history, risk),
+                int(amount * 1000.0) / 1000.0,
             )
             for _, family, amount in ranked[:MOST_REASONS]
         ]
