@@ -32,12 +32,15 @@ AS_UNPACKED = AsUnpacked()
 class UnpackedRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka's fetcher has no types
     """Records of one partition and fetch, for every consumer of this process."""
 
+    _records_iterator: Iterator[Any]
+
     def __iter__(self) -> Iterator[Any]:
         # A generator over the generator: stock goes through Python's ``__next__`` for each record. Letting
-        # go of the inner one breaks the cycle between them, or a megabyte would wait for the collector.
-        inner: Iterator[Any] = self._records_iterator
-        yield from inner
-        self._records_iterator = None
+        # go of the inner one breaks the cycle between them, or a megabyte would wait for the collector. No
+        # ``yield from``: it would end the inner one for a caller that takes a part now and the rest later.
+        for record in self._records_iterator:
+            yield record  # noqa: UP028 - as above
+        self._records_iterator = iter(())
 
     def _consumer_record(self, tp: TP, record: Any) -> Any:
         if self._key_deserializer is AS_UNPACKED and is_sliced(tp.topic):
