@@ -65,7 +65,7 @@ class ModelRebuilder:
     async def _load_kept(self, entry: Entry) -> KeptModel | None:
         if entry.kept_at < 0:
             return None
-        records = []
+        records: list[tuple[bytes | None, bytes | None]] = []
         end = (await self._logs.bounds(self._kept, 0)).end
         async for record in self._logs.read(self._kept, 0, entry.kept_at, end):
             if not records and record.offset != entry.kept_at:

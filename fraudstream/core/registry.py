@@ -165,7 +165,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_record_decoder = msgspec.json.Decoder(Entry | Refusal)
+_record_decoder: msgspec.json.Decoder[Entry | Refusal] = msgspec.json.Decoder(Entry | Refusal)
 _command_decoder = msgspec.json.Decoder(ModelCommand)
 _standing_decoder = msgspec.json.Decoder(Standing)
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
