@@ -11,7 +11,7 @@ from fraudstream.context import WorkerContext
 from fraudstream.core.code_version import code_version
 from fraudstream.core.kept_model import encode_kept
 from fraudstream.core.learning import Learner
-from fraudstream.core.probes import check_sanity
+from fraudstream.core.probes import Sanity, check_sanity
 from fraudstream.core.registry import (
     Entry,
     LeftOut,
@@ -56,7 +56,8 @@ class PublishedModel:
         self.standing = Standing()
         self._context = context
         self._publisher = AtomicPublisher(transactional_id, context.kafka)
-        self._last: tuple[Snapshot, bytes] | None = None
+        self._last: tuple[int, bytes] | None = None
+        self._good: Sanity | None = None
         self._risk_offset = -1
 
     async def stop(self) -> None:
@@ -75,11 +76,15 @@ class PublishedModel:
         topics, reader = self._context.topics, self._context.log_reader
         risks = await self._read_risks()
         last = await reader.last_record(topics.model_snapshots.name, 0)
-        self.standing, self._last = Standing(code=code_version()), None
+        self.standing, self._last, self._good = Standing(code=code_version()), None, None
         if last is None or last.value is None:
             return Learner()
         snapshot = decode_snapshot(last.value)
-        self._last = snapshot, last.value
+        self._last = snapshot.version, last.value
+        try:
+            self._good = check_sanity(snapshot, None)
+        except InvalidSnapshot as exc:  # published by an earlier program: the next version will not be
+            log.error("the model published last would be refused", extra={"reason": str(exc)})  # noqa: TRY400
         self.standing = decode_standing(dict(last.headers).get(STANDING_HEADER))
         learner = Learner.restore(snapshot, risks)
         await ModelRebuilder(topics, reader).remember_labels(learner, self.standing.left_out)
@@ -135,7 +140,7 @@ class PublishedModel:
         snapshot = learner.snapshot(now)
         encoded = encode_snapshot(snapshot)
         try:
-            _check(encoded, self._last[0] if self._last else None)
+            sanity = _check(encoded, self._good)
         except InvalidSnapshot as exc:
             learner.version -= 1
             self._context.metrics.snapshots_rejected.inc()
@@ -147,8 +152,9 @@ class PublishedModel:
             and now.timestamp() - standing.kept_time >= settings.keep_model_interval.total_seconds()
         )
         parts = self._parts(learner, encoded, standing.left_out) if keep else []
-        parent = self._last[0].version if self._last else 0
+        parent = self._last[0] if self._last else 0
         await self._publish(snapshot, encoded, learner.take_changed(), parts, parent)
+        self._good = sanity
         return snapshot
 
     async def replace(
@@ -169,7 +175,7 @@ class PublishedModel:
         snapshot = after.snapshot(datetime.now(UTC))
         encoded = encode_snapshot(snapshot)
         try:
-            _check(encoded, None)
+            sanity = _check(encoded, None)
         except InvalidSnapshot as exc:
             raise InvalidInput(str(exc)) from exc
         rows: dict[str, Row | None] = dict.fromkeys(before.risks)
@@ -187,13 +193,14 @@ class PublishedModel:
         )
         parts = self._parts(after, encoded, state.left_out)
         await self._publish(snapshot, encoded, changed, parts, state.parent, command)
+        self._good = sanity
         return snapshot
 
     async def refuse(self, command: ModelCommand, command_offset: int, reason: str) -> None:
         """Answer a command that is not obeyed; the model stays as it is."""
         self.standing = msgspec.structs.replace(self.standing, command_offset=command_offset)
         refusal = Refusal(
-            version=self._last[0].version if self._last else 0,
+            version=self._last[0] if self._last else 0,
             command=command,
             reason=reason,
             created_at=datetime.now(UTC),
@@ -229,7 +236,7 @@ class PublishedModel:
             self._risk_offset = max(await send(risks), default=self._risk_offset)
             entry = self._entry(snapshot, parent, command)
             await send([self._registry_record(entry), self._model_record(encoded)])
-        self._last = snapshot, encoded
+        self._last = snapshot.version, encoded
         self._context.health.affirm(MODEL)
         metrics = self._context.metrics
         metrics.model_version.set(snapshot.version)
@@ -269,6 +276,6 @@ class PublishedModel:
         return AtomicRecord(self._context.topics.model_snapshots.name, SNAPSHOT_KEY, encoded, headers)
 
 
-def _check(encoded: bytes, last_good: Snapshot | None) -> None:
+def _check(encoded: bytes, last_good: Sanity | None) -> Sanity:
     """Refuse what any worker would refuse: the learner looks at the very bytes it is about to publish."""
-    check_sanity(decode_snapshot(encoded), last_good)
+    return check_sanity(decode_snapshot(encoded), last_good)

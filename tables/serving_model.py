@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from fraudstream.app import AgentApp
 from fraudstream.context import WorkerContext
-from fraudstream.core.probes import check_sanity
+from fraudstream.core.probes import Sanity, check_sanity
 from fraudstream.core.registry import decode_standing
 from fraudstream.core.serving import ServingModel
 from fraudstream.core.snapshot import Snapshot, decode_snapshot
@@ -39,8 +39,8 @@ class FollowedModel:
         self.serving = ServingModel()
         self._context = context
         self._created_at = 0.0
-        self._good: tuple[int, Snapshot] | None = None
-        self._waiting: tuple[int, int, Snapshot] | None = None
+        self._good: tuple[int, Sanity] | None = None
+        self._waiting: tuple[int, int, Snapshot, Sanity] | None = None
         #: Highest offset of a risk that has arrived, and of one that belongs to the model served.
         self._risk_offset = self._served_risks = -1
         self._risks: deque[tuple[int, str, object | None]] = deque()
@@ -93,7 +93,7 @@ class FollowedModel:
             lineage = decode_standing(headers.get(STANDING_HEADER)).lineage
             good = self._good
             # After a rollback or relearning another state is meant: it is looked at by itself.
-            check_sanity(snapshot, good[1] if good is not None and good[0] == lineage else None)
+            sanity = check_sanity(snapshot, good[1] if good is not None and good[0] == lineage else None)
         except (InvalidSnapshot, InvalidMessage) as exc:
             self._context.metrics.snapshots_rejected.inc()
             self._context.health.deny(NEWEST_MODEL, str(exc))
@@ -101,20 +101,20 @@ class FollowedModel:
             log.error("model snapshot refused, the last good one serves on", extra=extra)  # noqa: TRY400 - as above
             return
         self._context.metrics.snapshot_bytes.set(len(record.value))
-        self._waiting = (int(headers.get(RISK_OFFSET_HEADER, b"-1")), lineage, snapshot)
+        self._waiting = (int(headers.get(RISK_OFFSET_HEADER, b"-1")), lineage, snapshot, sanity)
         if self._risk_offset >= self._waiting[0]:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
         if self._waiting is None:
             return
-        (needed, lineage, snapshot), self._waiting = self._waiting, None
+        (needed, lineage, snapshot, sanity), self._waiting = self._waiting, None
         self._served_risks = max(self._served_risks, needed)
         newer = self.serving.apply_snapshot(snapshot)
         self._enter_risks()
         if not newer:
             return
-        self._good = lineage, snapshot
+        self._good = lineage, sanity
         self._created_at = snapshot.created_at.timestamp()
         metrics = self._context.metrics
         metrics.model_version.set(snapshot.version)

@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from math import isfinite
 
+import msgspec
+
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import BINS, Needs, assembler
 from fraudstream.errors import InvalidSnapshot
@@ -157,8 +159,20 @@ def probe_logits(snapshot: Snapshot, probes: Sequence[tuple[int, ...]]) -> list[
     return logits
 
 
-def check_sanity(snapshot: Snapshot, last_good: Snapshot | None) -> None:
-    """Refuse a snapshot that scores the probes as no sound model would.
+class Sanity(msgspec.Struct, frozen=True):
+    """A snapshot that passed, as later ones are compared with it.
+
+    ``labels`` are those counted in its look tables; ``mean`` is that of all probes, in log odds.
+    """
+
+    version: int
+    learned: int
+    labels: int
+    mean: float
+
+
+def check_sanity(snapshot: Snapshot, last_good: Sanity | None) -> Sanity:
+    """Refuse a snapshot that scores the probes as no sound model would; return what it was seen to do.
 
     Only what labels have taught is asked for: a model of few labels, or one that has never seen a card and
     a terminal, gives all probes nearly the same score and passes.
@@ -168,8 +182,8 @@ def check_sanity(snapshot: Snapshot, last_good: Snapshot | None) -> None:
     snapshot
         The one in question.
     last_good
-        The one served now; ``None`` when there is none to compare with, or when somebody asked for another
-        state on purpose.
+        What this returned for the one served now; ``None`` when there is none to compare with, or when
+        somebody asked for another state on purpose.
 
     Raises
     ------
@@ -186,7 +200,7 @@ def check_sanity(snapshot: Snapshot, last_good: Snapshot | None) -> None:
     tables = snapshot.tables
     if tables.labels >= ENOUGH_LABELS and tables.frauds >= ENOUGH_FRAUDS:
         if min(every) == max(every):
-            fault = f"the model snapshot {snapshot.version} scores all probes alike ({every[0]:.3f} log odds)"
+            fault = f"the model snapshot {snapshot.version} scores all probes alike: {every[0]:.3f} log odds"
             raise InvalidSnapshot(fault)
         high, kind = max((_mean(logits), kind) for kind, logits in kinds.items())
         if high < (low := _mean(genuine)) - MOST_BELOW:
@@ -195,16 +209,17 @@ def check_sanity(snapshot: Snapshot, last_good: Snapshot | None) -> None:
                 f" highest: {high:.3f} log odds) below everyday ones ({low:.3f})"
             )
             raise InvalidSnapshot(fault)
-    if last_good is not None and last_good.tables.labels >= ENOUGH_LABELS:
-        before = _mean(probe_logits(last_good, EVERY))
+    mean = _mean(every)
+    if last_good is not None and last_good.labels >= ENOUGH_LABELS:
         steps = 1 + abs(snapshot.learned - last_good.learned) // MOVE_LABELS
-        moved = abs(_mean(every) - before)
+        moved = abs(mean - last_good.mean)
         if moved > MOST_MOVE * steps:
             fault = (
                 f"the model snapshot {snapshot.version} moves the probes by {moved:.3f} log odds since"
                 f" version {last_good.version}, more than {MOST_MOVE * steps:.0f}"
             )
             raise InvalidSnapshot(fault)
+    return Sanity(snapshot.version, snapshot.learned, tables.labels, mean)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -45,7 +45,7 @@ def test_probes_are_all_different() -> None:
 
 def test_a_sound_model_passes() -> None:
     check_sanity(taught(), None)
-    check_sanity(taught(), taught())
+    check_sanity(taught(), check_sanity(taught(), None))
 
 
 def test_a_model_that_takes_fraud_for_genuine_is_refused() -> None:
@@ -76,12 +76,13 @@ def test_a_score_that_is_no_number_is_refused() -> None:
 
 def test_a_model_that_scores_suddenly_otherwise_is_refused_unless_much_was_learned_between() -> None:
     good = taught()
+    seen = check_sanity(good, None)
     moved = msgspec.structs.replace(good, intercept=good.intercept + 3.5)
     with pytest.raises(InvalidSnapshot, match=r"moves the probes by 3\.500 log odds"):
-        check_sanity(moved, good)
+        check_sanity(moved, seen)
     check_sanity(moved, None)
-    check_sanity(msgspec.structs.replace(moved, learned=good.learned + 1_000), good)
-    check_sanity(msgspec.structs.replace(good, intercept=good.intercept + 2.5), good)
+    check_sanity(msgspec.structs.replace(moved, learned=good.learned + 1_000), seen)
+    check_sanity(msgspec.structs.replace(good, intercept=good.intercept + 2.5), seen)
 
 
 def test_logits_of_probes_are_those_of_the_model() -> None:
