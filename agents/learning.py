@@ -61,14 +61,15 @@ class LearnExamples:
             return
         self._learner = await self._published_model.take_over()
         self._published = self._learner.training_offset
-        self._follower = Follower(
+        follower = Follower(
             self._context.kafka_reading,
             self._context.topics.model_commands.name,
             1,
             {0: self._published_model.standing.command_offset},
             self._commands.append,
         )
-        await self._follower.start()
+        await follower.start()
+        self._follower = follower  # from now on commands are obeyed: nothing is awaited until slices come
         log.info(
             "learner goes on", extra={"version": self._learner.version, "training_offset": self._published}
         )

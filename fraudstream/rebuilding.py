@@ -153,12 +153,11 @@ class ModelRebuilder:
         """
         learner: Learner | None = None
         left_out: tuple[LeftOut, ...] = ()
-        lineage = -1
+        before: Entry | None = None
         for entry in sorted(entries, key=lambda one: (one.lineage, one.version)):
-            gap = entry.training_offset - learner.training_offset if learner is not None else 0
-            if learner is None or entry.lineage != lineage or gap > REMEMBERED_LABELS:
+            if learner is None or before is None or not _follows(before, entry):
                 learner, left_out = await self.load(entry)
-                lineage = entry.lineage
+            before = entry
             await self._advance(learner, left_out, entry)
             yield entry, learner
 
@@ -208,3 +207,9 @@ class ModelRebuilder:
                     return learner, base.version
             version = await self._registry.before(base.version)
         return Learner(), 0
+
+
+def _follows(before: Entry, entry: Entry) -> bool:
+    """Whether to learn on from one version to another rather than to begin at the latter's base."""
+    gap = entry.training_offset - before.training_offset
+    return (entry.lineage, entry.code) == (before.lineage, before.code) and gap <= REMEMBERED_LABELS

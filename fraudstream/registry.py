@@ -3,7 +3,7 @@
 For whoever looks at models: the command line, pages, and the learner itself before it goes back to one.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +11,9 @@ import msgspec
 from fraudstream.core.registry import Entry, Refusal, decode_record
 from fraudstream.errors import InvalidInput, InvalidMessage
 from fraudstream.topics import Topics
+
+_NEAR = 10_000
+"""Versions between which the registry is read on rather than searched anew: about two megabytes."""
 
 _SINGLE = 8
 """Offsets looked at for one record: a transaction leaves its marker behind each."""
@@ -84,27 +87,53 @@ class ModelRegistry:
         InvalidInput
             There is no such version, or not any more.
         """
+        (found,) = await self.find_all([version])
+        return found
+
+    async def find_all(self, versions: Iterable[int]) -> list[Entry]:
+        """Return the entries of several versions, in rising order; raises as :meth:`find` does."""
+        wanted = sorted(set(versions))
+        found: dict[int, Entry] = {}
+        end = await self.end()
+        for number, version in enumerate(wanted):
+            if version in found or (number and version - wanted[number - 1] <= _NEAR and found):
+                continue
+            await self._read_on(version, wanted[number:], end, found)
+        for version in wanted:
+            if version not in found:
+                fault = f"there is no model version {version}"
+                newest = await self.newest(1)
+                if newest:
+                    fault += f" in the registry: the newest is {newest[0].version}"
+                raise InvalidInput(fault)
+        return [found[version] for version in wanted]
+
+    async def _read_on(self, version: int, wanted: Sequence[int], end: int, found: dict[int, Entry]) -> None:
+        """Find a version by halving, and then what is wanted of those close behind it."""
+        left = set(wanted)
+        last = version
+        async for _, record in self.records(await self._first_offset(version), end):
+            if record.version - last > _NEAR or record.version > wanted[-1]:
+                return
+            if isinstance(record, Entry) and record.version in left:
+                found[record.version] = record
+                left.remove(record.version)
+                last = record.version
+            if not left:
+                return
+
+    async def _first_offset(self, version: int) -> int:
+        """Return the offset of the first record of a version or a later one."""
         bounds = await self._logs.bounds(self._registry, 0)
         low, high = bounds.low, bounds.end
         while low < high:
             middle = (low + high) // 2
             found = await self._first_from(middle, high)
-            if found is None:
-                high = middle
-            elif found[1].version < version:
+            if found is not None and found[1].version < version:
                 low = found[0] + 1
             else:
                 high = middle
-        found = await self._first_from(low, bounds.end)
-        while found is not None and found[1].version == version:
-            if isinstance(found[1], Entry):
-                return found[1]
-            found = await self._first_from(found[0] + 1, bounds.end)
-        fault = f"there is no model version {version}"
-        newest = await self.newest(1)
-        if newest:
-            fault += f" in the registry: the newest is {newest[0].version}"
-        raise InvalidInput(fault)
+        return low
 
     async def _first_from(self, start: int, end: int) -> tuple[int, Entry | Refusal] | None:
         step = _SINGLE

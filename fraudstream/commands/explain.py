@@ -16,7 +16,6 @@ from fraudstream.core.explanation import Explanation
 from fraudstream.core.explanation import explain as explain_one
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Label, LabelSource, LabelValue, Position
-from fraudstream.core.registry import Entry
 from fraudstream.errors import InvalidInput
 from fraudstream.settings import Settings
 
@@ -129,7 +128,7 @@ async def explanations(read: Reading, stored: Sequence[Classification]) -> Async
     beginning = Learner()
     for one in by_version.pop(0, ()):
         yield explain_one(one, beginning)
-    entries: list[Entry] = [await read.registry.find(version) for version in sorted(by_version)]
+    entries = await read.registry.find_all(by_version)
     async for entry, learner in read.rebuilder.rebuild_each(entries):
         for one in by_version[entry.version]:
-            yield explain_one(one, learner)
+            yield explain_one(one, learner, entry.code)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from fraudstream.core.code_version import code_version
 from fraudstream.core.features import Observation, excess_rate, observe
 from fraudstream.core.history import CardHistory
 from fraudstream.core.learner import probability
@@ -57,6 +58,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     position, transaction_id, scored_at, model_version
         Which one.
+    learned_by
+        The program that learned the version, see :func:`~fraudstream.core.code_version.code_version`; empty
+        for the prior. Another one may come to other numbers.
     equal
         Whether everything computed again is what was stored, to the last bit; else ``differences`` says
         what is not.
@@ -77,6 +81,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: str
     scored_at: datetime
     model_version: int
+    learned_by: str
     equal: bool
     differences: tuple[Difference, ...]
     logit: float
@@ -109,10 +114,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
             lines.append("  computed again: equal to the last bit")
         for one in self.differences:
             lines.append(f"  DIFFERS in {one.what}: stored {one.stored}, computed again {one.recomputed}")
+        if not self.equal and self.learned_by not in {"", code_version()}:
+            lines.append(
+                f"  the version was learned by program {self.learned_by}, this one is {code_version()}"
+            )
         return "\n".join(lines)
 
 
-def explain(stored: Classification, learner: Learner) -> Explanation:
+def explain(stored: Classification, learner: Learner, learned_by: str = "") -> Explanation:
     """Compute a decision again and compare it with what was stored.
 
     Parameters
@@ -121,6 +130,8 @@ def explain(stored: Classification, learner: Learner) -> Explanation:
         As archived.
     learner
         As it stood at the decision's model version; not changed.
+    learned_by
+        The program that learned that version.
     """
     model = learner.model
     total, parts = Explainer(model.weights, learner.typical).weigh(stored.keys)
@@ -139,6 +150,7 @@ def explain(stored: Classification, learner: Learner) -> Explanation:
         transaction_id=stored.transaction.transaction_id,
         scored_at=stored.scored_at,
         model_version=stored.model_version,
+        learned_by=learned_by,
         equal=not differences,
         differences=tuple(differences),
         logit=logit,

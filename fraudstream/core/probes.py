@@ -23,7 +23,7 @@ still be led by chance."""
 
 MOST_BELOW = 1.0
 """Log odds by which the highest kind of fraud-like probes may lie below the everyday ones. In sound models of
-six data sets it lay at most 0.25 below, soon after the first hundred frauds, and far above later; learned
+five data sets it lay at most 0.25 below, soon after the first hundred frauds, and far above later; learned
 from labels turned around it lies below by more than this."""
 
 MOST_MOVE = 3.0

@@ -187,6 +187,18 @@ async def test_a_version_is_found_by_reading_little_of_a_long_registry() -> None
     assert past.logs.reads < 20
 
 
+async def test_versions_far_apart_and_close_together_are_found_together() -> None:
+    past = Past(some_examples(20))
+    (entry,) = await past.registry.newest(1)
+    for version in range(2, 25_000, 7):
+        later = msgspec.structs.replace(entry, version=version)
+        past.logs.append(TOPICS.model_registry.name, encode_record(later))
+    wanted = [24_992, 9, 1, 16, 12_000, 24_985]
+    assert [one.version for one in await past.registry.find_all(wanted)] == sorted(wanted)
+    with pytest.raises(InvalidInput, match="no model version 12"):
+        await past.registry.find_all([9, 12, 16])
+
+
 async def test_a_version_that_never_was_is_told_with_the_newest() -> None:
     past = Past(some_examples(60))
     with pytest.raises(InvalidInput, match="no model version 9 in the registry: the newest is 3"):
