@@ -21,30 +21,29 @@ def entries_table(found: Sequence[Entry | Refusal]) -> str:
         table.add_column(name, justify="right")
     table.add_column("published, UTC")
     table.add_column("log loss", justify="right")
-    table.add_column("predicted\n/ found", justify="right")
+    table.add_column("predicted / found", justify="right")
     table.add_column("kept")
     table.add_column("code")
-    table.add_column("what somebody asked for")
+    told = []
     for one in found:
-        when = f"{one.created_at:%Y-%m-%d %H:%M:%S}"
         if isinstance(one, Refusal):
-            asked = f"REFUSED {command_text(one.command)}: {one.reason}"
-            table.add_row("-", "", "", "", when, "", "", "", "", asked)
+            told.append(f"refused: {command_text(one.command)}: {one.reason}")
             continue
+        if one.command is not None:
+            told.append(f"version {one.version}: {command_text(one.command)}")
         recent = one.recent
         table.add_row(
             str(one.version),
             str(one.parent or "-"),
             f"{one.training_offset:,}",
             f"{one.learned:,}",
-            when,
+            f"{one.created_at:%Y-%m-%d %H:%M:%S}",
             f"{recent.log_loss:.4f}" if recent.labels else "-",
             f"{recent.predicted / recent.observed:.2f}" if recent.observed else "-",
             "whole" if one.is_kept else "",
             one.code,
-            command_text(one.command) if one.command else "",
         )
-    return _printed(table)
+    return "\n".join([_printed(table), *told])
 
 
 def command_text(command: ModelCommand) -> str:
