@@ -154,7 +154,8 @@ class LearnExamples:
 
     async def _obey_one(self, command: ModelCommand, offset: int) -> None:
         model, topics, reader = self._published_model, self._context.topics, self._context.log_reader
-        told = {"command": command.id, "action": command.action, "who": command.who, "why": command.why}
+        action = type(command).__name__.lower()
+        told = {"command": command.id, "action": action, "by": command.by, "reason": command.reason}
         count = self._context.metrics.model_commands
         log.warning("model command taken", extra=told)
         try:
@@ -162,12 +163,12 @@ class LearnExamples:
             snapshot = await model.replace(self._learner, state, command, offset)
         except (InvalidInput, InvalidSnapshot) as exc:
             await model.refuse(command, offset, str(exc))
-            count.labels(action=command.action, outcome="refused").inc()
-            log.warning("model command refused", extra=told | {"reason": str(exc)})
+            count.labels(action=action, outcome="refused").inc()
+            log.warning("model command refused", extra=told | {"refusal": str(exc)})
             return
         self._learner = state.learner
         self._published = max(self._published, snapshot.training_offset)
-        count.labels(action=command.action, outcome="obeyed").inc()
+        count.labels(action=action, outcome="obeyed").inc()
         log.warning("model command obeyed", extra=told | {"version": snapshot.version})
 
     def _count(self, learned: int, part: RecordSlice) -> None:

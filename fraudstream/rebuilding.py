@@ -8,7 +8,7 @@ from fraudstream.core.codec import decode_training_example
 from fraudstream.core.kept_model import HEAD, KeptModel, decode_kept
 from fraudstream.core.learning import REMEMBERED_LABELS, Learner
 from fraudstream.core.messages import TrainingExample
-from fraudstream.core.registry import Action, Entry, LeftOut, ModelCommand
+from fraudstream.core.registry import Entry, LeftOut, ModelCommand, Rollback
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
 from fraudstream.registry import Logs, ModelRegistry
 from fraudstream.topics import Topics
@@ -173,7 +173,7 @@ class ModelRebuilder:
         InvalidSnapshot
             What it needs is damaged, or not there any more.
         """
-        if command.action is Action.ROLLBACK and command.version is not None:
+        if isinstance(command, Rollback):
             entry = await self._registry.find(command.version)
             learner, left_out = await self.rebuild(entry)
             if entry.training_offset < here:

@@ -13,7 +13,7 @@ from typing import Any
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import TrainingExample
-from fraudstream.core.registry import Action, Entry, Refusal, decode_record
+from fraudstream.core.registry import Entry, Refusal, Rollback, decode_record
 from fraudstream.core.snapshot import Snapshot, decode_snapshot
 from tests.stack import Stack, wait_until
 
@@ -146,8 +146,7 @@ class PlainHistory:
         if command is None:
             fresh = (o for o in self._log if reached[entry.parent] < o <= entry.training_offset)
             return self.offsets[entry.parent] + sorted(fresh)
-        if command.action is Action.ROLLBACK:
-            assert command.version is not None
+        if isinstance(command, Rollback):
             return self.offsets[command.version]
         last = entry.training_offset if command.until is None else command.until
         return [

@@ -17,7 +17,7 @@ from fraudstream.commands.model_sending import send_command
 from fraudstream.commands.model_table import difference_text, entries_table, entry_text
 from fraudstream.connections import kafka_reading_options
 from fraudstream.core.model_difference import ModelDifference, difference
-from fraudstream.core.registry import Action, Entry, ModelCommand, Refusal
+from fraudstream.core.registry import Entry, ModelCommand, Refusal, Relearn, Rollback
 from fraudstream.delivery.logs import LogReader
 from fraudstream.errors import InvalidInput
 from fraudstream.rebuilding import ModelRebuilder
@@ -37,9 +37,9 @@ _WAIT = click.option(
     metavar="SECONDS",
     help="How long to wait for the learner's answer; 0 does not wait.",
 )
-_WHY = click.option("--why", required=True, metavar="TEXT", help="Why; kept with the new version.")
-_WHO = click.option(
-    "--who", metavar="NAME", help="Who asks; kept with the new version (default: you, on this machine)."
+_REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the new version.")
+_BY = click.option(
+    "--by", metavar="NAME", help="Who asks; kept with the new version (default: you, on this machine)."
 )
 
 
@@ -138,16 +138,16 @@ def diff(settings: Settings, before: int, after: int, keys: int, as_json: bool) 
 
 @model.command()
 @click.argument("version", type=_VERSION)
-@_WHY
-@_WHO
+@_REASON
+@_BY
 @_WAIT
 @pass_settings
-def rollback(settings: Settings, version: int, why: str, who: str | None, wait: float) -> None:
+def rollback(settings: Settings, version: int, reason: str, by: str | None, wait: float) -> None:
     """Go back to a version: its state becomes the newest version, and learning goes on from there.
 
     What was learned after it is forgotten, and not learned again; labels that come from now on are.
     """
-    _command(settings, wait, _new(Action.ROLLBACK, why, who, version=version))
+    _command(settings, wait, Rollback(**_asked(reason, by), version=version))
 
 
 @model.command()
@@ -167,8 +167,8 @@ def rollback(settings: Settings, version: int, why: str, who: str | None, wait: 
     metavar="SOURCE",
     help="Label source to leave out: analyst, chargeback, customer, presumed, or a name; may be repeated.",
 )
-@_WHY
-@_WHO
+@_REASON
+@_BY
 @_WAIT
 @pass_settings
 def relearn(  # noqa: PLR0913, PLR0917 - the options of one command
@@ -176,8 +176,8 @@ def relearn(  # noqa: PLR0913, PLR0917 - the options of one command
     until: int | None,
     since: int,
     without: tuple[str, ...],
-    why: str,
-    who: str | None,
+    reason: str,
+    by: str | None,
     wait: float,
 ) -> None:
     """Learn the training examples again, up to an offset or without some label sources.
@@ -189,12 +189,13 @@ def relearn(  # noqa: PLR0913, PLR0917 - the options of one command
     if until is None and not without:
         msg = "relearning everything gives the same model: name --until or --without"
         raise InvalidInput(msg)
-    _command(settings, wait, _new(Action.RELEARN, why, who, until=until, since=since, without=without))
+    _command(settings, wait, Relearn(**_asked(reason, by), until=until, since=since, without=without))
 
 
-def _new(action: Action, why: str, who: str | None, **what: Any) -> ModelCommand:
-    name = who or f"{getpass.getuser()}@{socket.gethostname()}"
-    return ModelCommand(id=uuid4().hex, action=action, who=name, why=why, sent_at=datetime.now(UTC), **what)
+def _asked(reason: str, by: str | None) -> dict[str, Any]:
+    """Return what every command says beside what is to be done."""
+    name = by or f"{getpass.getuser()}@{socket.gethostname()}"
+    return {"id": uuid4().hex, "by": name, "reason": reason, "sent_at": datetime.now(UTC)}
 
 
 def _command(settings: Settings, wait: float, command: ModelCommand) -> None:

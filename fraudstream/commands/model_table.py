@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fraudstream.core.model_difference import ModelDifference
-from fraudstream.core.registry import Action, Entry, LeftOut, ModelCommand, Refusal
+from fraudstream.core.registry import Entry, LeftOut, ModelCommand, Refusal, Rollback
 
 COLUMNS = 118
 
@@ -48,7 +48,7 @@ def entries_table(found: Sequence[Entry | Refusal]) -> str:
 
 def command_text(command: ModelCommand) -> str:
     """Return what was asked for, by whom and why, in one line."""
-    if command.action is Action.ROLLBACK:
+    if isinstance(command, Rollback):
         what = f"rollback to {command.version}"
     else:
         what = "relearn"
@@ -58,7 +58,7 @@ def command_text(command: ModelCommand) -> str:
             what += f" without {', '.join(command.without)}"
         if command.since:
             what += f" since {command.since}"
-    return f"{what} ({command.who}: {command.why})"
+    return f"{what} ({command.by}: {command.reason})"
 
 
 def entry_text(entry: Entry, left_out: Sequence[LeftOut]) -> str:

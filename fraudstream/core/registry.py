@@ -6,7 +6,6 @@ earlier one that was kept whole, by learning the examples between the two.
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -46,30 +45,39 @@ class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
         return not sources or example.label_source in sources or example.labelled_by in sources
 
 
-class Action(StrEnum):
-    """What the learner can be told to do."""
+class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="rollback"):
+    """Go on from the state of a version, as the next one.
 
-    ROLLBACK = "rollback"
-    RELEARN = "relearn"
-
-
-class ModelCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What somebody wants done with the model.
-
-    ``rollback`` goes back to ``version``. ``relearn`` learns the training log again up to offset ``until``
-    (by default to where it is now), leaving out examples of the label sources ``without`` from offset
-    ``since`` on.
+    ``id`` is what the answer names; ``by`` and ``reason`` are kept with the new version.
     """
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    action: Action
-    who: _Text
-    why: _Text
+    by: _Text
+    reason: _Text
     sent_at: datetime
-    version: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+
+
+class Relearn(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="command", tag="relearn"
+):
+    """Learn the training log again and go on from that, as the next version.
+
+    Up to offset ``until`` (by default to where the learner is), leaving out examples of the label sources
+    ``without`` from offset ``since`` on.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    by: _Text
+    reason: _Text
+    sent_at: datetime
     until: _Offset | None = None
     since: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     without: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MOST_SOURCES)] = ()
+
+
+ModelCommand = Rollback | Relearn
+"""Everything the learner can be told; further commands join the union by a tag of their own."""
 
 
 class RecentQuality(msgspec.Struct, omit_defaults=True):
@@ -166,7 +174,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _encoder = msgspec.json.Encoder()
 _record_decoder: msgspec.json.Decoder[Entry | Refusal] = msgspec.json.Decoder(Entry | Refusal)
-_command_decoder = msgspec.json.Decoder(ModelCommand)
+_command_decoder: msgspec.json.Decoder[ModelCommand] = msgspec.json.Decoder(ModelCommand)
 _standing_decoder = msgspec.json.Decoder(Standing)
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -191,22 +199,12 @@ def encode_command(command: ModelCommand) -> bytes:
 
 
 def decode_command(value: bytes | None) -> ModelCommand:
-    """Return a command.
-
-    Raises
-    ------
-    InvalidMessage
-        It is none, or lacks what its action needs.
-    """
+    """Return a command; anything else is an ``InvalidMessage``."""
     try:
-        command = _command_decoder.decode(value or b"")
+        return _command_decoder.decode(value or b"")
     except _UNDECODABLE as error:
         fault = f"expected a model command: {error}"
         raise InvalidMessage(fault) from error
-    if command.action is Action.ROLLBACK and command.version is None:
-        fault = "is missing: a rollback names the version to go back to"
-        raise InvalidMessage(fault, "version")
-    return command
 
 
 def encode_standing(standing: Standing) -> bytes:

@@ -3,10 +3,11 @@
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from fraudstream.core.registry import Action, ModelCommand, encode_command
+from fraudstream.core.registry import ModelCommand, Relearn, Rollback, encode_command
 from tests.model_building import NOON
 from tests.model_rounds import (
     POISONER,
@@ -29,15 +30,10 @@ DELAYS = (0.0, 0.02, 0.05, 0.1, 0.2)
 def tell(stack: Stack, number: int) -> str:
     """Send a command, each second one a relearning, and return its id."""
     name = f"command-{number}"
-    if number % 2:
-        command = ModelCommand(
-            id=name, action=Action.RELEARN, who="ann", why="a test", sent_at=NOON, without=(POISONER,)
-        )
-    else:
-        version = entries(stack)[1].version
-        command = ModelCommand(
-            id=name, action=Action.ROLLBACK, who="ann", why="a test", sent_at=NOON, version=version
-        )
+    asked: dict[str, Any] = {"id": name, "by": "ann", "reason": "a test", "sent_at": NOON}
+    command: ModelCommand = Relearn(**asked, without=(POISONER,))
+    if number % 2 == 0:
+        command = Rollback(**asked, version=entries(stack)[1].version)
     stack.send("model-commands", encode_command(command), key=name, partition=0)
     stack.flush()
     return name

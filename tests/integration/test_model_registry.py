@@ -54,7 +54,7 @@ def test_decisions_of_ten_versions_come_out_equal_before_between_and_after_a_rol
     rounds = Rounds(installation, ROUND)
     rounds.play(BEFORE)
     target = entries(installation)[len(entries(installation)) // 2]
-    print(installation.run("model", "rollback", str(target.version), "--why", "a try").stdout)
+    print(installation.run("model", "rollback", str(target.version), "--reason", "a try").stdout)
     rolled = entries(installation)[-1]
     assert rolled.command is not None
     assert (rolled.parent, rolled.learned) == (target.version, target.learned)
@@ -66,7 +66,7 @@ def test_decisions_of_ten_versions_come_out_equal_before_between_and_after_a_rol
     learning.kill()
     learning.wait()
     learning = installation.start("learning")
-    print(installation.run("model", "relearn", "--without", POISONER, "--why", "poison").stdout)
+    print(installation.run("model", "relearn", "--without", POISONER, "--reason", "poison").stdout)
     relearned = entries(installation)[-1]
     assert relearned.command is not None
     assert relearned.command.without == (POISONER,)
@@ -109,11 +109,11 @@ def test_a_command_that_cannot_be_obeyed_is_refused_with_its_reason_and_changes_
     rounds = Rounds(installation, 20)
     rounds.play(1)
     version = newest(installation).version
-    done = installation.run("model", "rollback", "777", "--why", "a slip", check=False)
+    done = installation.run("model", "rollback", "777", "--reason", "a slip", check=False)
     assert done.returncode == 1
     assert f"there is no model version 777 in the registry: the newest is {version}" in done.stderr
     refused = [one for one in registry(installation) if isinstance(one, Refusal)]
-    assert [one.command.why for one in refused] == ["a slip"]
+    assert [one.command.reason for one in refused] == ["a slip"]
     assert newest(installation).version == version
     shown = json.loads(installation.run("model", "show", str(version), "--json").stdout)
     assert (shown["version"], shown["left_out"]) == (version, [])

@@ -10,7 +10,7 @@ from fraudstream.cli import cli
 from fraudstream.commands.model_table import command_text, difference_text, entries_table, entry_text
 from fraudstream.core.learning import Learner
 from fraudstream.core.model_difference import difference
-from fraudstream.core.registry import Action, Entry, LeftOut, ModelCommand, RecentQuality, Refusal
+from fraudstream.core.registry import Entry, LeftOut, ModelCommand, RecentQuality, Refusal, Relearn, Rollback
 from fraudstream.errors import InvalidInput
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,18 +32,20 @@ def entry(**changes: Any) -> Entry:
     return Entry(**{**fields, **changes})
 
 
-def command(action: Action = Action.ROLLBACK, **changes: Any) -> ModelCommand:
-    fields: dict[str, Any] = {"id": "c", "who": "ann@desk", "why": "poison", "sent_at": NOON}
-    return ModelCommand(action=action, **{**fields, **changes})
+ASKED: dict[str, Any] = {"id": "c", "by": "ann@desk", "reason": "poison", "sent_at": NOON}
+
+
+def rollback(version: int) -> Rollback:
+    return Rollback(**ASKED, version=version)
 
 
 def test_versions_are_listed_with_what_was_asked_for_and_what_was_refused() -> None:
-    asked = command(version=7)
+    asked = rollback(7)
     text = entries_table(
         [
             entry(base=12),
             entry(version=13, command=asked),
-            Refusal(version=13, command=command(version=99), reason="there is none", created_at=NOON),
+            Refusal(version=13, command=rollback(99), reason="there is none", created_at=NOON),
         ]
     )
     *table, rolled, refused = [" ".join(line.split()) for line in text.splitlines()]
@@ -66,9 +68,9 @@ def test_one_version_is_shown_with_what_was_left_out() -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (command(version=7), "rollback to 7 (ann@desk: poison)"),
+        (rollback(7), "rollback to 7 (ann@desk: poison)"),
         (
-            command(Action.RELEARN, until=500, since=20, without=("shop-7", "customer")),
+            Relearn(**ASKED, until=500, since=20, without=("shop-7", "customer")),
             "relearn until 500 without shop-7, customer since 20 (ann@desk: poison)",
         ),
     ],
@@ -91,7 +93,7 @@ def test_a_difference_is_told_and_so_is_none() -> None:
     ("arguments", "fault"),
     [
         (["explain"], "name at least one position"),
-        (["model", "relearn", "--why", "x"], "name --until or --without"),
+        (["model", "relearn", "--reason", "x"], "name --until or --without"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_at_once(arguments: list[str], fault: str) -> None:
@@ -110,4 +112,4 @@ def test_a_position_has_three_numbers(position: str) -> None:
 def test_a_rollback_needs_a_reason() -> None:
     done = CliRunner().invoke(cli, ["model", "rollback", "7"], obj={})
     assert done.exit_code == 2
-    assert "--why" in done.output
+    assert "--reason" in done.output

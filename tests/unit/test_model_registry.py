@@ -12,12 +12,12 @@ from fraudstream.core.kept_model import decode_kept, encode_kept
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.registry import (
-    Action,
     Entry,
     LeftOut,
-    ModelCommand,
     RecentQuality,
     Refusal,
+    Relearn,
+    Rollback,
     Standing,
     decode_command,
     decode_record,
@@ -156,8 +156,15 @@ def state(learner: Learner) -> bytes:
     )
 
 
-def command(action: Action, **what: Any) -> ModelCommand:
-    return ModelCommand(id="c", action=action, who="ann", why="because", sent_at=NOON, **what)
+ASKED: dict[str, Any] = {"id": "c", "by": "ann", "reason": "because", "sent_at": NOON}
+
+
+def rollback(version: int) -> Rollback:
+    return Rollback(**ASKED, version=version)
+
+
+def relearn(**what: Any) -> Relearn:
+    return Relearn(**ASKED, **what)
 
 
 async def test_every_version_comes_back_to_the_last_bit() -> None:
@@ -209,9 +216,7 @@ async def test_a_version_that_never_was_is_told_with_the_newest() -> None:
 
 async def test_a_refused_command_does_not_hide_the_version_it_stands_behind() -> None:
     past = Past(some_examples(40))
-    refusal = Refusal(
-        version=2, command=command(Action.ROLLBACK, version=9), reason="there is none", created_at=NOON
-    )
+    refusal = Refusal(version=2, command=rollback(9), reason="there is none", created_at=NOON)
     past.logs.append(TOPICS.model_registry.name, encode_record(refusal))
     past.publish(keep=False)
     assert [one.version for one in await past.registry.newest(9)] == [1, 2, 2, 3]
@@ -228,7 +233,7 @@ async def test_kept_versions_are_listed_alone() -> None:
 async def test_a_rollback_is_the_old_state_at_the_new_place() -> None:
     past = Past(some_examples())
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(command(Action.ROLLBACK, version=7), here)
+    made = await past.rebuilder.follow(rollback(7), here)
     assert state(made.learner) == past.states[7]
     assert made.learner.training_offset == here
     then = (await past.registry.find(7)).training_offset
@@ -239,7 +244,7 @@ async def test_relearning_is_a_life_without_the_examples_left_out() -> None:
     examples = some_examples()
     past = Past(examples)
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(command(Action.RELEARN, without=("shop-7",), until=here - 100), here)
+    made = await past.rebuilder.follow(relearn(without=("shop-7",), until=here - 100), here)
     without = Learner()
     for number, one in enumerate(examples):
         if one.labelled_by == "shop-7" or 2 * number > here - 100:
@@ -256,7 +261,7 @@ async def test_relearning_since_an_offset_goes_on_from_the_kept_version_before_i
     past = Past(examples)
     here = past.learner.training_offset
     what = {"without": ("shop-7",), "since": 450}
-    from_kept = await past.rebuilder.follow(command(Action.RELEARN, **what), here)
+    from_kept = await past.rebuilder.follow(relearn(**what), here)
     assert from_kept.parent == 10  # of 200 examples; the next kept one has 300, at offsets up to 598
     plain = Learner()
     for number, one in enumerate(examples):
@@ -269,7 +274,7 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     examples = some_examples()
     past = Past(examples[:300])
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(command(Action.ROLLBACK, version=4), here)
+    made = await past.rebuilder.follow(rollback(4), here)
     made.learner.version = past.learner.version
     past.learner = made.learner
     rolled = past.publish(keep=True, lineage=past.learner.version + 1, left_out=made.left_out, parent=4)
@@ -281,17 +286,17 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     assert (state(learner), left_out) == (past.states[last.version], made.left_out)
 
     here = past.learner.training_offset
-    again = await past.rebuilder.follow(command(Action.ROLLBACK, version=rolled.version), here)
+    again = await past.rebuilder.follow(rollback(rolled.version), here)
     assert state(again.learner) == past.states[4]
     assert again.left_out == (*made.left_out, LeftOut(rolled.training_offset, here))
-    across = await past.rebuilder.follow(command(Action.ROLLBACK, version=14), here)
+    across = await past.rebuilder.follow(rollback(14), here)
     assert state(across.learner) == past.states[14]
 
 
 async def test_an_offset_the_learner_has_not_reached_is_refused() -> None:
     past = Past(some_examples(40))
     with pytest.raises(InvalidInput, match="expected an offset up to 78"):
-        await past.rebuilder.follow(command(Action.RELEARN, until=79), 78)
+        await past.rebuilder.follow(relearn(until=79), 78)
 
 
 async def test_missing_examples_are_told_rather_than_passed_over() -> None:
@@ -351,7 +356,7 @@ def test_records_commands_and_standings_come_back_as_they_were() -> None:
     past = Past(some_examples(20))
     for record in past.logs.logs[TOPICS.model_registry.name].values():
         assert encode_record(decode_record(record.value)) == record.value
-    asked = command(Action.RELEARN, without=("shop-7",), until=5)
+    asked = relearn(without=("shop-7",), until=5)
     assert decode_command(encode_command(asked)) == asked
     standing = Standing(command_offset=4, left_out=(LeftOut(1, 2),), recent=RecentQuality(3, 0.1, 0.2, 0.3))
     assert decode_standing(encode_standing(standing)) == standing
@@ -373,8 +378,9 @@ def test_another_standing_is_refused(value: bytes) -> None:
 
 
 def test_a_rollback_without_a_version_is_refused() -> None:
+    value = encode_command(rollback(7)).replace(b'"version"', b'"Version"')
     with pytest.raises(InvalidMessage, match="version"):
-        decode_command(encode_command(command(Action.ROLLBACK)))
+        decode_command(value)
 
 
 def test_recent_quality_is_a_mean_of_the_last_labels() -> None:

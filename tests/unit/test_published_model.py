@@ -11,11 +11,10 @@ from fraudstream.core.kept_model import HEAD
 from fraudstream.core.learning import Learner
 from fraudstream.core.probes import ENOUGH_FRAUDS, ENOUGH_LABELS, FRAUD, GENUINE
 from fraudstream.core.registry import (
-    Action,
     Entry,
     LeftOut,
-    ModelCommand,
     Refusal,
+    Rollback,
     decode_record,
     decode_standing,
 )
@@ -85,10 +84,8 @@ def learn(learner: Learner, first: int, last: int) -> None:
         learner.learn(example(offset, fraud, terminal_id=f"m{offset}"), offset)
 
 
-def command(version: int = 1) -> ModelCommand:
-    return ModelCommand(
-        id="c", action=Action.ROLLBACK, who="ann", why="because", sent_at=NOON, version=version
-    )
+def command(version: int = 1) -> Rollback:
+    return Rollback(id="c", by="ann", reason="because", sent_at=NOON, version=version)
 
 
 async def test_every_version_has_an_entry_and_every_so_many_examples_one_is_kept_whole(
