@@ -16,6 +16,9 @@ from fraudstream.topics import Topics
 TURN_EXAMPLES = 500
 """Examples learned before others of this loop go on: about five milliseconds."""
 
+FETCHED_PARTS = 4
+"""Records of a kept model read at once: each can be a megabyte."""
+
 
 class NewState(NamedTuple):
     """What a command leads to: a learner at the present end of the training log, and where it comes from."""
@@ -66,13 +69,12 @@ class ModelRebuilder:
         if entry.kept_at < 0:
             return None
         records: list[tuple[bytes | None, bytes | None]] = []
-        end = (await self._logs.bounds(self._kept, 0)).end
-        async for record in self._logs.read(self._kept, 0, entry.kept_at, end):
-            if not records and record.offset != entry.kept_at:
-                break  # its first records are gone
-            records.append((record.key, record.value))
-            if record.key == HEAD:
-                break
+        at, end = entry.kept_at, (await self._logs.bounds(self._kept, 0)).end
+        while at < end and not any(key == HEAD for key, _ in records):
+            async for record in self._logs.read(self._kept, 0, at, at + FETCHED_PARTS):
+                if records or record.offset == entry.kept_at:  # else its first records are gone
+                    records.append((record.key, record.value))
+            at += FETCHED_PARTS
         kept = decode_kept(records)
         if kept.snapshot.version != entry.base:
             fault = f"expected the kept model {entry.base}, got {kept.snapshot.version}"
