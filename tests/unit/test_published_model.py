@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from fraudstream.context import WorkerContext
-from fraudstream.core.kept_model import HEAD
+from fraudstream.core.code_version import code_version
+from fraudstream.core.kept_model import HEAD, decode_kept
 from fraudstream.core.learning import Learner
 from fraudstream.core.probes import ENOUGH_FRAUDS, ENOUGH_LABELS, FRAUD, GENUINE
 from fraudstream.core.registry import (
@@ -34,6 +35,9 @@ class MemoryPublisher:
     def __init__(self) -> None:
         self.transactions: list[list[AtomicRecord]] = []
         self._ends: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Nobody else publishes here."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Send]:
@@ -222,6 +226,70 @@ async def test_a_command_that_leads_to_an_unsound_model_is_not_obeyed(
     entry = publisher.entry()
     assert isinstance(entry, Entry)
     assert (entry.version, entry.lineage) == (2, 0)
+
+
+class LastSnapshot:
+    """A reader of logs that hold one snapshot and no training examples."""
+
+    def __init__(self, record: AtomicRecord) -> None:
+        self._record = record
+
+    async def last_record(self, topic: str, partition: int) -> AtomicRecord:
+        return self._record
+
+    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[AtomicRecord]:
+        for record in ():
+            yield record
+
+
+async def taken_over(
+    published: PublishedModel, record: AtomicRecord, rows: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> Learner:
+    async def risks() -> dict[str, object]:
+        return rows
+
+    monkeypatch.setattr(published, "_read_risks", risks)
+    published._context.__dict__["log_reader"] = LastSnapshot(record)
+    return await published.take_over()
+
+
+async def test_what_another_program_has_learned_is_kept_whole_before_this_one_learns_on(
+    published: PublishedModel, publisher: MemoryPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Learner()
+    learn(learner, 0, 2)
+    rows: dict[str, object] = {name: risk.to_row() for name, risk in learner.risks.items()}
+    published.standing = msgspec.structs.replace(published.standing, code="0.0.9+older")
+    await published.publish(learner)
+    (model,) = publisher.last("model-snapshots")
+    assert publisher.last("kept-models") == []
+
+    again = await taken_over(published, model, rows, monkeypatch)
+    assert again.version == 1
+    kept = decode_kept((record.key, record.value) for record in publisher.last("kept-models"))
+    assert (kept.snapshot.version, kept.risks.keys()) == (1, rows.keys())
+    (model,) = publisher.last("model-snapshots")
+    standing = decode_standing(dict(model.headers)[STANDING_HEADER])
+    assert (standing.base, standing.kept_at, standing.code) == (1, 0, code_version())
+    learn(again, 2, 3)
+    await published.publish(again)
+    entry = publisher.entry()
+    assert isinstance(entry, Entry)
+    assert (entry.version, entry.base, entry.kept_at, entry.code) == (2, 1, 0, code_version())
+
+
+async def test_a_learner_of_the_same_program_goes_on_without_publishing_anything(
+    published: PublishedModel, publisher: MemoryPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.standing = msgspec.structs.replace(published.standing, code=code_version(), command_offset=8)
+    learner = Learner()
+    learn(learner, 0, 2)
+    await published.publish(learner)
+    (model,) = publisher.last("model-snapshots")
+    again = await taken_over(published, model, {}, monkeypatch)
+    assert (again.version, again.learned) == (1, 2)
+    assert published.standing.command_offset == 8
+    assert len(publisher.transactions) == 1
 
 
 async def test_a_publication_stays_small(published: PublishedModel, publisher: MemoryPublisher) -> None:
