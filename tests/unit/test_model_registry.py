@@ -103,7 +103,7 @@ class Past:
         self.base, self.kept_at = 0, -1
         self.learner = Learner()
         for number, one in enumerate(examples, 1):
-            offset = self.logs.append(TOPICS.training_examples.name, encode_training_example(one))
+            offset = self.logs.append(TOPICS.training_examples.name, encoded(one))
             self.learner.learn(one, offset)
             if number % every == 0:
                 self.publish(keep=number % (every * keep_every) == 0)
@@ -135,6 +135,9 @@ class Past:
         )
         self.logs.append(TOPICS.model_registry.name, encode_record(entry))
         return entry
+
+
+encoded = encode_training_example
 
 
 def state(learner: Learner) -> bytes:
@@ -279,7 +282,7 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     past.learner = made.learner
     rolled = past.publish(keep=True, lineage=past.learner.version + 1, left_out=made.left_out, parent=4)
     for one in examples[300:]:
-        offset = past.logs.append(TOPICS.training_examples.name, encode_training_example(one))
+        offset = past.logs.append(TOPICS.training_examples.name, encoded(one))
         past.learner.learn(one, offset)
     last = past.publish(keep=False, lineage=rolled.version, left_out=made.left_out)
     learner, left_out = await past.rebuilder.rebuild(last)
@@ -291,6 +294,44 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     assert again.left_out == (*made.left_out, LeftOut(rolled.training_offset, here))
     across = await past.rebuilder.follow(rollback(14), here)
     assert state(across.learner) == past.states[14]
+
+
+async def rolled_back(past: Past, version: int) -> Entry:
+    """Do what the learner does at a rollback; return the entry of the new version."""
+    made = await past.rebuilder.follow(rollback(version), past.learner.training_offset)
+    made.learner.version = past.learner.version
+    past.learner = made.learner
+    return past.publish(
+        keep=True, lineage=past.learner.version + 1, left_out=made.left_out, parent=made.parent
+    )
+
+
+async def test_a_correction_of_a_forgotten_label_comes_back_as_it_was_learned() -> None:
+    past = Past(some_examples(100))
+    forgotten = example(999, "fraud", label_position=LabelPosition(0, 999))
+    past.learner.learn(forgotten, past.logs.append(TOPICS.training_examples.name, encoded(forgotten)))
+    rolled = await rolled_back(past, 3)
+    correction = example(
+        999, "genuine", label_position=LabelPosition(0, 1_000), replaces=LabelValue.FRAUD, terminal_id="m1"
+    )
+    offset = past.logs.append(TOPICS.training_examples.name, encoded(correction))
+    assert past.learner.learn(correction, offset) == "learned"
+    last = past.publish(keep=False, lineage=rolled.version, parent=rolled.version)
+    learner, _ = await past.rebuilder.rebuild(last)
+    assert state(learner) == past.states[last.version]
+
+
+async def test_relearning_since_an_offset_begins_at_no_version_that_lacks_something() -> None:
+    examples = some_examples(200)
+    past = Past(examples)
+    await rolled_back(past, 4)
+    here = past.learner.training_offset
+    made = await past.rebuilder.follow(relearn(without=("shop-7",), since=here + 1), here)
+    plain = Learner()
+    for number, one in enumerate(examples):
+        plain.learn(one, 2 * number)
+    assert state(made.learner) == state(plain)
+    assert made.parent == 10
 
 
 async def test_an_offset_the_learner_has_not_reached_is_refused() -> None:
