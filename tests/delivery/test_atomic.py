@@ -77,3 +77,23 @@ async def test_starting_again_goes_on(publishers: Callable[[], AtomicPublisher],
     await publisher.start()
     await publisher.start()
     assert await publisher.publish([], AtomicRecord(made_topic, b"m", b"1"), OFFSET_HEADER) == 0
+
+
+async def test_a_transaction_tells_offsets_on_the_way_and_shows_nothing_when_it_fails(
+    publishers: Callable[[], AtomicPublisher], make_topic: Callable[..., str], reader: LogReader
+) -> None:
+    kept, models = make_topic("kept"), make_topic("models")
+    publisher = publishers()
+    await publisher.start()
+    async with publisher.transaction() as send:
+        assert await send([AtomicRecord(kept, b"part", b"1"), AtomicRecord(kept, b"head", b"2")]) == [0, 1]
+        assert await send([]) == []
+        assert await send([AtomicRecord(models, b"m", b"1")]) == [0]
+    with pytest.raises(RuntimeError, match="half way"):
+        async with publisher.transaction() as send:
+            await send([AtomicRecord(kept, b"part", b"3")])
+            fault = "half way"
+            raise RuntimeError(fault)
+    found = await reader.last_record(kept, 0)
+    assert found is not None
+    assert found.value == b"2"
