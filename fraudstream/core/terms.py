@@ -157,6 +157,22 @@ def terms_checksum() -> str:
     return hashlib.sha256(msgspec.json.encode(described)).hexdigest()
 
 
+def bins_of(keys: Sequence[int]) -> dict[str, int]:
+    """Return the bins, by name, that the keys of state terms stand for; keys of crosses are passed over.
+
+    >>> bins_of((STARTS[4] + 3,))
+    {'heat': 3}
+    """
+    bins: dict[str, int] = {}
+    for key in keys:
+        if key < STATE_KEYS:
+            at = TERM_OF[key]
+            rest = key - STARTS[at]
+            for name in reversed(STATE_TERMS[at].of):
+                rest, bins[name] = divmod(rest, _BY_NAME[name].size)
+    return bins
+
+
 _KEY_OBJECTS = tuple(range(STATE_KEYS))
 
 Assembler = Callable[..., tuple[int, ...]]
