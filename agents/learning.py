@@ -16,6 +16,7 @@ from fraudstream.core.codec import decode_training_example
 from fraudstream.core.learning import Learner, Outcome
 from fraudstream.core.messages import LabelValue
 from fraudstream.core.registry import ModelCommand, decode_command
+from fraudstream.delivery.dead_letters import Letter
 from fraudstream.delivery.following import Follower
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import RecordSlice
@@ -147,7 +148,10 @@ class LearnExamples:
             try:
                 await self._obey_one(decode_command(record.value), record.offset)
             except InvalidMessage as exc:
-                self._dead_letters.add(work, record, exc)
+                letter = Letter(
+                    record.topic, record.partition, record.offset, record.timestamp, record.key, record.value
+                )
+                self._dead_letters.add_letter(work, letter, exc)
             finally:
                 self._idle.set()
             self._commands.popleft()

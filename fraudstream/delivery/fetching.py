@@ -38,8 +38,8 @@ class UnpackedRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafk
         # A generator over the generator: stock goes through Python's ``__next__`` for each record. Letting
         # go of the inner one breaks the cycle between them, or a megabyte would wait for the collector. No
         # ``yield from``: it would end the inner one for a caller that takes a part now and the rest later.
-        for record in self._records_iterator:
-            yield record  # noqa: UP028 - as above
+        for record in self._records_iterator:  # noqa: UP028 - as above
+            yield record
         self._records_iterator = iter(())
 
     def _consumer_record(self, tp: TP, record: Any) -> Any:
