@@ -6,9 +6,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Any
 
-import mode
 from aiokafka import ConsumerRecord
 
 from fraudstream.app import AgentApp
@@ -20,6 +18,7 @@ from fraudstream.delivery.dead_letters import Letter
 from fraudstream.delivery.following import Follower
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
 from fraudstream.rebuilding import ModelRebuilder
@@ -180,23 +179,9 @@ class LearnExamples:
         self._context.metrics.learning_latency_seconds.observe(max(0.0, time.time() - part.timestamp / 1000))
 
 
-class CommandTimer(mode.Service):
-    """Looks for commands many times a second, also while no examples come."""
-
-    def __init__(self, agent: LearnExamples, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._agent = agent
-
-    @mode.Service.task
-    async def _tick(self) -> None:
-        while not self.should_stop:
-            await self.sleep(TICK_SECONDS)
-            self._agent.tick()
-
-
 def attach(app: AgentApp) -> None:
     """Make an app learn."""
     lane = app.open_lane(app.context.topics.training_examples)
     agent = LearnExamples(app, lane)
     lane.attach(agent, agent_name="learn_examples")
-    app.starts_after(CommandTimer(agent))
+    app.starts_after(Ticking(TICK_SECONDS, agent.tick))

@@ -18,6 +18,7 @@ from typing import Any
 from fraudstream.core.codec import decode_label, encode_classification
 from fraudstream.core.messages import Classification, Decision, Features, Position, Reason
 from fraudstream.core.wire_formats import load_wire_formats
+from tests.integration.test_foreign_format import ACQUIRER
 
 RECORD_MS = 1_602_700_000_000
 RECORDS_PER_MS = 20
@@ -41,20 +42,6 @@ terminal_id = "shop.terminal"
 merchant_group = "shop.group"
 entry_mode = "payment.mode"
 residence_country = "holder.country"
-"""
-
-ACQUIRER = """
-name = "acquirer"
-missing = ["", "n/a"]
-[when]
-has = ["payment.reference", "payment.money.value"]
-[fields]
-transaction_id = "payment.reference"
-event_time = { from = "payment.at", format = "epoch_milliseconds" }
-amount_minor = { from = "payment.money.value", unit = "major" }
-currency = "payment.money.currency"
-card_id = "payment.card.token"
-terminal_id = "payment.shop.till"
 """
 
 

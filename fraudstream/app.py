@@ -235,11 +235,9 @@ def run_worker(role: Role, settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, role)
-    # What is loaded by now stays: the collector need not look at it again, nor after every 700 objects. A
-    # slice makes thousands, all of them gone by reference counts.
+    # What is loaded by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(700, 10, 10)
     app.conf.web_enabled = False
     worker = app.Worker(loop=loop, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False)
     worker.spinner = None  # it writes control characters to the log of whoever supervises us

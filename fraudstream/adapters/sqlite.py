@@ -86,8 +86,8 @@ class SqliteDatabase:
     """A connection that lives in a thread of its own, so that the event loop never waits for a disk.
 
     Calls run one after the other, and of each all happens or nothing. Writes that wait while another one
-    runs share one commit, which is synced to disk before any of them returns: a commit costs a fourth of
-    storing a batch.
+    runs share one commit, which is synced to disk before any of them returns: a commit is about a
+    third of what storing a batch costs.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ class _Classification(msgspec.Struct, gc=False):
 
     source: Position
     transaction: _Transaction
-    event_time: str
+    event_time: datetime
     decision: str
     score: float
 
@@ -203,27 +203,18 @@ def _row(value: bytes) -> tuple[Any, ...]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         fault = f"expected a classification: {exc}"
         raise InvalidMessage(fault) from exc
-    source, transaction = read.source, read.transaction
+    source, transaction, time = read.source, read.transaction, read.event_time
     return (
         source.epoch,
         source.partition,
         source.offset,
         transaction.transaction_id,
         transaction.card_id,
-        # As ``isoformat`` writes it, which sorts as time does with and without fractions of a second.
-        f"{read.event_time[:-1]}+00:00" if read.event_time.endswith("Z") else _in_utc(read.event_time),
+        (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(),
         read.decision,
         read.score,
         value,
     )
-
-
-def _in_utc(time: str) -> str:
-    try:
-        return datetime.fromisoformat(time).astimezone(UTC).isoformat()
-    except ValueError as exc:
-        fault = "expected a time in ISO 8601"
-        raise InvalidMessage(fault, "event_time") from exc
 
 
 def _archived(row: tuple[Any, ...]) -> Archived:

@@ -43,20 +43,27 @@ def _keys(**bins: int) -> tuple[int, ...]:
     return assembler(_ALL)(*(bins.get(found.name, 0) for found in BINS))
 
 
+def _amount(half_octaves: int) -> dict[str, int]:
+    """Return the bins of an amount so far above its currency's mean, which is the card's usual too."""
+    return {
+        "amount_fine": 193 + 16 * half_octaves,
+        "amount_coarse": 9 + half_octaves,
+        "ratio_coarse": 3 + half_octaves,
+        "ratio_fine": 17 + 2 * half_octaves,
+    }
+
+
 def _genuine() -> list[tuple[int, ...]]:
     """Return everyday transactions: ordinary amounts of known cards at terminals without fraud."""
     return [
         _keys(
-            amount_fine=193 + octave * 16,
-            amount_coarse=9 + octave,
-            ratio_coarse=3 + octave,
-            ratio_fine=17 + 2 * octave,
             surprise=3 + octave // 2,
             count=count,
             since_spike=9,
             since_genuine=quiet,
             genuine_run=run,
             last_label=1,
+            **_amount(octave),
         )
         for octave in (-2, -1, 0, 1)
         for count in (5, 8)
@@ -68,16 +75,13 @@ def _outsized() -> list[tuple[int, ...]]:
     """Return amounts far above the card's usual, at terminals without fraud."""
     return [
         _keys(
-            amount_fine=193 + octave * 32,
-            amount_coarse=9 + 2 * octave,
-            ratio_coarse=3 + 2 * octave,
-            ratio_fine=17 + 4 * octave,
             surprise=surprise,
             count=count,
             since_spike=9,
             since_genuine=quiet,
             genuine_run=run,
             last_label=1,
+            **_amount(2 * octave),
         )
         for octave, surprise in ((2, 9), (2, 11), (3, 11), (3, 13))
         for count in (5, 8)
@@ -89,10 +93,6 @@ def _repeated() -> list[tuple[int, ...]]:
     """Return large amounts on cards that just had others."""
     return [
         _keys(
-            amount_fine=193 + octave * 32,
-            amount_coarse=9 + 2 * octave,
-            ratio_coarse=3 + 2 * octave,
-            ratio_fine=17 + 4 * octave,
             surprise=surprise,
             count=count,
             heat=heat,
@@ -100,6 +100,7 @@ def _repeated() -> list[tuple[int, ...]]:
             since_genuine=5,
             genuine_run=5,
             last_label=1,
+            **_amount(2 * octave),
         )
         for octave, surprise in ((1, 7), (2, 10), (3, 13))
         for count in (5, 8)
@@ -111,10 +112,6 @@ def _at_bad_terminals() -> list[tuple[int, ...]]:
     """Return ordinary amounts at terminals in the midst of frauds."""
     return [
         _keys(
-            amount_fine=193 + octave * 16,
-            amount_coarse=9 + octave,
-            ratio_coarse=3 + octave,
-            ratio_fine=17 + 2 * octave,
             surprise=3 + octave // 2,
             count=count,
             since_spike=9,
@@ -125,6 +122,7 @@ def _at_bad_terminals() -> list[tuple[int, ...]]:
             rate_short=rate,
             rate_long=rate,
             last_label=2,
+            **_amount(octave),
         )
         for octave in (-1, 0, 1)
         for count in (5, 8)

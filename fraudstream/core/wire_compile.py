@@ -181,12 +181,10 @@ class _Code:
         return self._objects[path]
 
     def _drop_missing(self, name: str, rule: FieldRule) -> None:
-        if rule.missing:
-            self._lines.append(self._missing_dropped(name, rule))
-
-    def _missing_dropped(self, name: str, rule: FieldRule) -> str:
-        is_missing = f"{name} == ''" if rule.missing == {""} else f"{name} in {self._constant(rule.missing)}"
-        return f"if {is_missing}: {name} = None"
+        if rule.missing == {""}:
+            self._lines.append(f"if {name} == '': {name} = None")
+        elif rule.missing:
+            self._lines.append(f"if {name} in {self._constant(rule.missing)}: {name} = None")
 
     def _fetch_text(self, name: str, path: Path, rule: FieldRule) -> str:
         constant = self._constant(".".join(path))

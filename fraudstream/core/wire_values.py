@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from msgspec import UNSET, UnsetType
-
 from fraudstream.core.currencies import is_currency_code, minor_units_per_major
 from fraudstream.core.faults import shown
 from fraudstream.errors import InvalidMessage
@@ -44,14 +42,12 @@ _HOURS: Final[dict[int | str, int]] = {
 }
 
 
-def as_text(value: float | bool | UnsetType) -> str | None:
-    """Return a JSON number, true or false as text; None for what was not sent.
+def as_text(value: float | bool) -> str:
+    """Return a JSON number, true or false as text.
 
-    >>> as_text(596), as_text(True), as_text(UNSET)
-    ('596', 'true', None)
+    >>> as_text(596), as_text(True)
+    ('596', 'true')
     """
-    if value is UNSET:
-        return None
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
@@ -102,7 +98,7 @@ def major_units(value: Any, currency: str, is_rounded: bool, path: str) -> int:
     elif value.__class__ is str:
         if value[-3:-2] == "." and scale == 100 and value.isascii():
             digits = value[:-3] + value[-2:]
-            if digits.isdecimal() and len(digits) <= 15 and len(digits) > 2:
+            if 2 < len(digits) <= 15 and digits.isdecimal():
                 return int(digits)
         whole, point, decimals = value.partition(".")
         if not (whole.isdecimal() and value.isascii() and len(value) <= _MAX_NUMBER_CHARACTERS) or (
