@@ -51,7 +51,13 @@ class LearnExamples:
         last = await reader.last_record(topics.model_snapshots.name, 0)
         self._learner = Learner()
         if last is not None and last.value is not None:
-            self._learner = Learner.restore(decode_snapshot(last.value), risks)
+            snapshot = decode_snapshot(last.value, drop_unknown=True)
+            self._learner = Learner.restore(snapshot, risks)
+            if snapshot.added or snapshot.dropped:
+                log.warning(
+                    "terms have changed: these begin anew, all others keep what they learned",
+                    extra={"added": snapshot.added, "dropped": snapshot.dropped},
+                )
         self._published = self._learner.training_offset
         end = self._published + 1
         async for record in reader.read(

@@ -23,9 +23,9 @@ from fraudstream.core.terms import (
     KEYS,
     MEETING,
     PURCHASE,
+    SIZES,
     SPIKES,
     STARTS,
-    STATE_KEYS,
     STATE_TERMS,
     TERM_OF,
     TERMINAL,
@@ -85,6 +85,8 @@ def _weigher() -> Weigh:
 
 _weigh_state = _weigher()
 _STATE_TERM_COUNT = len(STATE_TERMS)
+_LAST_FROM = STARTS[STATE_TERMS[-1].name]
+_LAST_TO = _LAST_FROM + SIZES[STATE_TERMS[-1].name]
 
 
 class Explainer:
@@ -101,7 +103,7 @@ class Explainer:
     def __init__(self, weights: Sequence[float], typical: Sequence[float]) -> None:
         self._weights = weights
         self._typical = tuple(typical)
-        usual = contributions([0.0] * KEYS, self._typical, STARTS[:_STATE_TERM_COUNT])
+        usual = contributions([0.0] * KEYS, self._typical, [STARTS[term.name] for term in STATE_TERMS])
         self._usual = tuple(-amount for amount in usual)
 
     def weigh(self, keys: tuple[int, ...]) -> tuple[float, list[float]]:
@@ -110,7 +112,7 @@ class Explainer:
         The sum is added up in the order of the keys, so it is the same to the last bit wherever it is
         computed.
         """
-        if len(keys) == _STATE_TERM_COUNT and keys[-1] < STATE_KEYS:
+        if len(keys) == _STATE_TERM_COUNT and _LAST_FROM <= keys[-1] < _LAST_TO:
             total, amount, card, spikes, terminal, meeting = _weigh_state(self._weights, keys)
             usual = self._usual
             return total, [

@@ -30,7 +30,7 @@ from fraudstream.core.movement import (
 )
 from fraudstream.core.scoring import PartitionState
 from fraudstream.core.serving import ServingModel
-from fraudstream.core.terms import BINS, STATE_KEYS
+from fraudstream.core.terms import BINS, CROSS_TERMS, STARTS
 from fraudstream.core.unexplained import MOST_LOSS, MOST_SURPRISES, SAME_TERMINAL, Unexplained, clipped_loss
 from fraudstream.settings import Settings
 from tests.model_building import street_purchase, transaction
@@ -49,7 +49,7 @@ def test_the_places_of_a_transaction_are_the_bins_it_was_scored_by() -> None:
     spent = transaction(amount_minor=90_000)
     observation, *_ = PartitionState().see(spent, ServingModel())
 
-    places = places_of((*observation.keys, STATE_KEYS, STATE_KEYS + 77))
+    places = places_of((*observation.keys, *(STARTS[term.name] for term in CROSS_TERMS)))
 
     at = {
         one.name: [p - one.start for p in places if one.start <= p < one.start + one.size] for one in ASPECTS
