@@ -111,15 +111,15 @@ class RivalResult(Quality, kw_only=True):
 
     name: str
     precision_recall: tuple[CurvePoint, ...]
-    cpu_us_per_event: float | None = None
 
 
 class Measures(Quality, kw_only=True):
     """Everything measured.
 
     ``rows``: transactions scored. ``test_rows``: those tested, with known truth, of which ``test_frauds`` are
-    fraud. ``precision``: share of alerts that are fraud; ``recall``: share of frauds that were not approved;
-    the ones ``at_budget`` are those of each day's highest scores, in hindsight.
+    fraud. ``precision``: share of transactions not approved that are fraud; ``recall``: share of frauds not
+    approved; the ones ``at_budget`` are those of each day's highest scores, in hindsight. ``alerts``: those a
+    person must see, ``alerted_frauds`` of them fraud; a decline beyond the review budget is none.
     """
 
     rows: int
@@ -129,6 +129,7 @@ class Measures(Quality, kw_only=True):
     test_last: str
     alerts_per_day: float
     alerts: int
+    alerted_frauds: int
     precision: float | None
     recall: float | None
     review_budget: int
@@ -156,8 +157,8 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
     s, y = tested.scores, tested.frauds
     days = np.floor(tested.times / DAY_SECONDS).astype(np.int64)
     alerted = tested.alerts
-    alerts, hits = int(alerted.sum()), int((alerted & y).sum())
-    caught = int((y & (tested.decisions > 0)).sum())
+    acted: Flags = tested.decisions > 0
+    alerts, caught = int(alerted.sum()), int((acted & y).sum())
     span = max((float(tested.times.max()) - float(tested.times.min())) / DAY_SECONDS, 1.0)
     wrong = [m for m in backtest.mistakes if m.row in tested.rows]
     missed = sorted((m for m in wrong if m.fraud), key=lambda m: (m.score, m.row))
@@ -172,7 +173,8 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
         test_last=_moment(float(tested.times.max())),
         alerts_per_day=_rounded(alerts / span) or 0.0,
         alerts=alerts,
-        precision=_share(hits, alerts),
+        alerted_frauds=int((alerted & y).sum()),
+        precision=_share(caught, int(acted.sum())),
         recall=_share(caught, int(y.sum())),
         review_budget=plan.review_budget,
         savings=_savings(tested, backtest, plan.costs),
@@ -184,7 +186,7 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
         by_segment=tuple(
             row
             for name, column in backtest.segments.items()
-            for row in _by_segment(name, column, tested.places, s, y, alerted)
+            for row in _by_segment(name, column, tested, acted)
         ),
         missed_frauds=tuple(missed[: plan.worst]),
         false_alarms=tuple(false[: plan.worst]),
@@ -215,7 +217,13 @@ class _Tested:
         part &= (frauds >= 0) & (hours >= plan.hours[0]) & (hours < plan.hours[1])
         self.places = np.flatnonzero(part)
         if not len(self.places):
-            fault = "no transaction with a known truth is in the test part"
+            known = int((frauds >= 0).sum())
+            fault = (
+                f"nothing to measure in the test part: of {len(frauds):,} transactions the truth is known of "
+                f"{known:,}, none of them in it"
+                if known
+                else f"nothing to measure: none of the {len(frauds):,} transactions has a label"
+            )
             raise InvalidInput(fault)
         self.rows = set(self.places.tolist())
         self.frauds: Flags = frauds[part] == 1
@@ -282,10 +290,9 @@ def _by_day(days: Numbers, s: Floats, y: Flags, alerted: Flags) -> list[DayRow]:
     return rows
 
 
-def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
-    name: str, column: Segment, places: Numbers, s: Floats, y: Flags, alerted: Flags
-) -> list[SegmentRow]:
-    codes = np.array(column.codes, np.int64)[places]
+def _by_segment(name: str, column: Segment, tested: "_Tested", acted: Flags) -> list[SegmentRow]:
+    s, y = tested.scores, tested.frauds
+    codes = np.array(column.codes, np.int64)[tested.places]
     values = column.values
     counts = np.bincount(codes, minlength=len(values))
     ranked = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
@@ -296,7 +303,7 @@ def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
     rows = []
     for value, members in groups:
         held = np.isin(codes, members)
-        alerts, hits = int(alerted[held].sum()), int((alerted & y)[held].sum())
+        caught = int((acted & y)[held].sum())
         rows.append(
             SegmentRow(
                 segment=name,
@@ -306,9 +313,9 @@ def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
                 average_precision=_rounded(average_precision(s[held], y[held])),
                 predicted=float(s[held].mean()),
                 observed=float(y[held].mean()),
-                alerts=alerts,
-                precision=_share(hits, alerts),
-                recall=_share(hits, int(y[held].sum())),
+                alerts=int(tested.alerts[held].sum()),
+                precision=_share(caught, int(acted[held].sum())),
+                recall=_share(caught, int(y[held].sum())),
             )
         )
     return rows
