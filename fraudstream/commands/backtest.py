@@ -10,6 +10,7 @@ import msgspec
 
 from fraudstream.commands.backtest_challengers import load_challenger
 from fraudstream.commands.backtest_costs import read_costs
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_page import write_page
 from fraudstream.commands.backtest_result import result_json
 from fraudstream.commands.backtest_run import Request, Result, run_backtest
@@ -46,10 +47,15 @@ DEFAULT_SEGMENTS = ("amount", "part_of_day", "entry_mode", "card_type", "merchan
 )
 @click.option(
     "--label-delay",
-    default="7d",
-    show_default=True,
+    show_default="7d",
     metavar="DELAY",
     help="How late each label comes: event time (7d, 12h) or rows (5000rows).",
+)
+@click.option(
+    "--labels",
+    "label_file",
+    type=_FILE,
+    help="Labels as the topic takes them, JSON lines: each comes at its own time, in place of --label-delay.",
 )
 @click.option(
     "--label-batch",
@@ -114,7 +120,8 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
     *,
     files: tuple[Path, ...],
     kind: str,
-    label_delay: str,
+    label_delay: str | None,
+    label_file: Path | None,
     label_batch: str | None,
     test_from: str,
     test_hours: str,
@@ -137,13 +144,19 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
     """
     for path in (json_file, report):
         _check_writable(path)
+    if label_file is not None and (label_delay is not None or label_batch is not None):
+        fault = (
+            "labels of --labels come at their own times: neither --label-delay nor --label-batch goes with it"
+        )
+        raise InvalidInput(fault)
     key = settings.card_hash_key.get_secret_value().encode() if settings.card_hash_key else None
     formats = load_wire_formats(settings.wire_formats, card_hash_key=key)
     request = Request(
         files=[ReplayFile(path, Format(kind), formats, with_labels=True) for path in files],
         kind=Format(kind),
         formats=formats,
-        delay=_delay(label_delay, label_batch),
+        delay=_delay(label_delay or "7d", label_batch),
+        labels=LabelFile(label_file) if label_file else None,
         partitions=partitions,
         policy=_policy(settings, policy_file, review_budget),
         rivals=[load_challenger(path) for path in challengers],

@@ -162,7 +162,9 @@ def _method(result: Result, speed: Speed | None) -> str:
     request, measures = result.request, result.measures
     delay = request.delay
     late = (
-        f"{delay.transactions:,} transactions later"
+        f"{request.labels.path.name}, each at its own time"
+        if request.labels is not None
+        else f"{delay.transactions:,} transactions later"
         if delay.transactions is not None
         else f"{format_duration(timedelta(seconds=delay.seconds))} after the transaction"
     )

@@ -12,11 +12,13 @@ def result_json(result: Result, speed: Speed | None) -> bytes:
     The same files and options give the same bytes for the same ``speed``; without one its keys are ``null``.
     """
     request = result.request
+    by_time = request.delay.transactions is None and request.labels is None
     measures = msgspec.to_builtins(result.measures, builtin_types=())
     head = {
         "files": [file.path.name for file in request.files],
         "format": request.kind.value,
-        "label_delay_seconds": None if request.delay.transactions is not None else request.delay.seconds,
+        "labels": None if request.labels is None else request.labels.path.name,
+        "label_delay_seconds": request.delay.seconds if by_time else None,
         "label_delay_rows": request.delay.transactions,
         "partitions": request.partitions,
         "refused_rows": result.refused,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fraudstream.commands.backtest_challengers import Challenger
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_rows import History
 from fraudstream.commands.backtest_speed import Speed, machine
 from fraudstream.commands.replay_rows import Format, ReplayFile
@@ -29,6 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     kind: Format
     formats: WireFormats
     delay: LabelDelay
+    labels: LabelFile | None
     partitions: int
     policy: Policy
     rivals: Sequence[Challenger]
@@ -55,7 +57,7 @@ def run_backtest(request: Request) -> Result:
     InvalidInput
         A file is not what its format says, no row makes a transaction, or nothing can be measured.
     """
-    history = History(request.files, request.kind, request.formats, request.partitions)
+    history = History(request.files, request.kind, request.formats, request.partitions, request.labels)
     test = Backtest(
         request.policy,
         request.delay,

@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_stream_s_own_pass():
     entries = history(300)
     run = OfflinePass(HOUR)
 
-    assert list(played(entries).scores) == [run.score(one) for one, _, _ in entries]
+    assert list(played(entries).scores) == [run.score(one) for one, _, _, _ in entries]
 
 
 def test_measures_are_those_of_the_part_that_is_tested():
@@ -160,7 +160,7 @@ def test_a_review_budget_is_held_as_in_the_stream():
 
     test = played(entries, policy)
 
-    made = [run.classify(one, policy) for one, _, _ in entries]
+    made = [run.classify(one, policy) for one, _, _, _ in entries]
     assert [list(Decision)[rank] for rank in test.decisions] == [one.decision for one in made]
 
 

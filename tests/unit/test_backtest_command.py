@@ -18,6 +18,7 @@ from fraudstream.cli import cli
 from fraudstream.commands import backtest_run, backtest_speed
 from fraudstream.commands.backtest import parse_hours, parse_test_from
 from fraudstream.commands.backtest_challengers import load_challenger
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_plots import Axis, Plot, axis
 from fraudstream.commands.backtest_rows import History
 from fraudstream.commands.backtest_speed import Speed, kept_speed
@@ -409,3 +410,60 @@ def test_a_plot_keeps_marks_inside_and_text_harmless() -> None:
     assert "<x>" not in drawn
     assert "<name>" not in drawn
     assert "<told>" not in drawn
+
+
+LABEL = '{{"label":"{}","source":"analyst","labelled_at":"2018-04-0{}T00:00:00Z","transaction_id":"{}"{}}}\n'
+
+
+def test_labels_of_a_file_replace_those_of_the_rows(tmp_path: Path) -> None:
+    #   1: fraud from day 2, corrected on day 4     2: of another card     3: never said anything of
+    row = "{0},2018-04-01 0{0}:00:00,5,3,57.16,1,1\n"
+    path = written(tmp_path / "a.csv", HANDBOOK + row.format(1) + row.format(2) + row.format(3))
+    labels = LabelFile(
+        written(
+            tmp_path / "labels",
+            LABEL.format("genuine", 4, 1, "")
+            + LABEL.format("fraud", 2, 1, "")
+            + LABEL.format("fraud", 3, 1, "")
+            + LABEL.format("fraud", 2, 2, ',"card_id":"6"'),
+        )
+    )
+    files = [ReplayFile(path, Format.HANDBOOK, FORMATS, with_labels=True)]
+
+    [[one, two, three]] = History(files, Format.HANDBOOK, FORMATS, 1, labels).chunks()
+
+    second = datetime(2018, 4, 2, tzinfo=UTC).timestamp()
+    assert one.known == ((second, True), (second + 2 * 86_400, False))
+    assert (one.fraud, two.fraud, three.fraud) == (False, None, None)
+    assert two.known == three.known == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        '{"label":"fraud","source":"analyst","labelled_at":"2018-04-01T00:00:00Z","position":'
+        '{"epoch":1,"partition":0,"offset":3}}',
+    ],
+)
+def test_a_line_that_is_no_label_of_a_file_is_named(tmp_path: Path, line: str) -> None:
+    good = LABEL.format("fraud", 2, 1, "")
+    with pytest.raises(InvalidInput, match="line 2"):
+        LabelFile(written(tmp_path / "labels", good + line))
+
+
+def test_labels_with_times_of_their_own_go_with_no_delay(tmp_path: Path) -> None:
+    labels = written(tmp_path / "labels", LABEL.format("fraud", 2, 1, ""))
+    with pytest.raises(InvalidInput, match="their own times"):
+        backtest(HIGH_STREET, "--format", "handbook", "--labels", labels, "--label-delay", "7d")
+
+
+def test_a_simulated_world_is_played_with_its_own_labels(tmp_path: Path) -> None:
+    backtest(
+        *(ROOT / "data" / "demo.jsonl", "--format", "jsonl", "--labels", ROOT / "data" / "demo.labels.jsonl"),
+        *("--test-from", "0%", "--json", tmp_path / "a"),
+    )
+
+    told = json.loads((tmp_path / "a").read_bytes())
+    assert (told["labels"], told["label_delay_seconds"]) == ("demo.labels.jsonl", None)
+    assert 0 < told["test_frauds"] < told["test_rows"] < told["rows"] == 696
