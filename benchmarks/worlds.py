@@ -144,6 +144,8 @@ class Noting(PartitionState):
                 risk.rate_short(),
                 risk.rate_long(),
                 risk.last_label,
+                seen.hour_share,
+                seen.pace,
             )
         )
         return seen, history, risk

@@ -23,6 +23,7 @@ from fraudstream.core.terms import (
     KEYS,
     MEETING,
     PURCHASE,
+    RHYTHM,
     SIZES,
     SPIKES,
     STARTS,
@@ -35,6 +36,9 @@ MOST_REASONS = 3
 
 LEAST_CONTRIBUTION = 0.1
 """In logits: less moves the odds by about a tenth and says nothing to a person."""
+
+ODD_HOUR = 0.25
+"""An hour of the week with less than this share of a mean hour's payments is told as one when few pay."""
 
 _TEXTS = 4096
 """Texts remembered of each kind."""
@@ -113,7 +117,7 @@ class Explainer:
         computed.
         """
         if len(keys) == _STATE_TERM_COUNT and _LAST_FROM <= keys[-1] < _LAST_TO:
-            total, amount, card, spikes, terminal, meeting = _weigh_state(self._weights, keys)
+            total, amount, card, spikes, terminal, meeting, rhythm = _weigh_state(self._weights, keys)
             usual = self._usual
             return total, [
                 amount - usual[0],
@@ -121,6 +125,7 @@ class Explainer:
                 spikes - usual[2],
                 terminal - usual[3],
                 meeting - usual[4],
+                rhythm - usual[5],
             ]
         weights = self._weights
         total = 0.0
@@ -234,6 +239,18 @@ def _meeting(_t: Transaction, seen: Observation, _h: CardHistory | None, risk: E
 
 
 @lru_cache(_TEXTS)
+def _rhythm_text(tenths: int, *, odd: bool) -> str:
+    hour = "at an hour when few pay" if odd else "at a usual hour"
+    often = "for the first time" if tenths < 0 else f"{_times(tenths)} times as often of late as before"
+    return f"{hour}, card used {often}"
+
+
+def _rhythm(_t: Transaction, seen: Observation, history: CardHistory | None, _r: EntityRisk | None) -> str:
+    known = history is not None and history.count
+    return _rhythm_text(_tenths(seen.pace) if known else -1, odd=seen.hour_share < ODD_HOUR)
+
+
+@lru_cache(_TEXTS)
 def _circumstances_text(marks: str) -> str:
     night, shipped, away, delivered = tuple(marks)
     found = []
@@ -299,6 +316,7 @@ _BY_FAMILY: dict[str, Words] = {
     SPIKES: _spikes,
     TERMINAL: _terminal,
     MEETING: _meeting,
+    RHYTHM: _rhythm,
     CIRCUMSTANCES: _circumstances,
     PURCHASE: _purchase,
     HOLDER: _holder,

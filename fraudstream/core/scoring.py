@@ -104,7 +104,9 @@ class PartitionState:
             currency = transaction.currency or ""
             means = self.means[currency]
             if offset > means.applied:
-                means.fold(offset, observation.amount, observation.deviation_squared, self.window)
+                means.fold(
+                    offset, observation.at, observation.amount, observation.deviation_squared, self.window
+                )
                 self._touched_means.add(currency)
 
     def judge(

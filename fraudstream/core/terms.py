@@ -70,11 +70,14 @@ BINS: tuple[Bin, ...] = (
     Bin("rate_short", 12, Needs.TERMINAL, "fraud rate of the terminal's labels, fading in 3 days, by tenths"),
     Bin("rate_long", 12, Needs.TERMINAL, "the same, fading in 7 days"),
     Bin("last_label", 3, Needs.TERMINAL, "newest label of the terminal: none, genuine or fraud"),
+    Bin("hour_rarity", 11, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling"),
+    Bin("pace", 16, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave"),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
+RHYTHM = "rhythm"
 CIRCUMSTANCES, PURCHASE, HOLDER = "circumstances", "purchase", "holder"
-FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, CIRCUMSTANCES, PURCHASE, HOLDER)
+FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, RHYTHM, CIRCUMSTANCES, PURCHASE, HOLDER)
 """What a reason can be about; terms of one family are summed into one reason."""
 
 
@@ -136,6 +139,10 @@ TERMS = (
     Term(CIRCUMSTANCES, ("circumstances", "residence_country")),
     Term(HOLDER, ("circumstances", "gender", "card_type", "entry_mode", "merchant_group")),
     Term(HOLDER, ("circumstances", "bank", "gender")),
+    # of a transaction that names its card: when it is used, and how often
+    Term(RHYTHM, ("hour_rarity", "surprise")),
+    Term(RHYTHM, ("hour_rarity", "pace")),
+    Term(RHYTHM, ("pace", "surprise")),
 )
 """Every term there is or was, in the order in which they came: append only."""
 

@@ -34,7 +34,8 @@ def test_a_key_once_given_keeps_its_meaning() -> None:
         *("circumstances * card_type 8192", "circumstances * price 8192"),
         *("circumstances * residence_country 8192",),
         *("circumstances * gender * card_type * entry_mode * merchant_group 8192",),
-        *("circumstances * bank * gender 8192",),
+        *("circumstances * bank * gender 8192", "hour_rarity * surprise 154", "hour_rarity * pace 176"),
+        *("pace * surprise 224",),
     )
     assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
 
@@ -54,8 +55,13 @@ def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("has_amount", "has_card", "has_terminal", "families"),
     [
-        (True, True, True, {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5}),
-        (True, True, False, {"amount": 1, "card": 4, "spikes": 5}),
+        (
+            True,
+            True,
+            True,
+            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5, "rhythm": 3},
+        ),
+        (True, True, False, {"amount": 1, "card": 4, "spikes": 5, "rhythm": 3}),
         (True, False, True, {"amount": 1, "terminal": 4}),
         (False, True, True, {"spikes": 3, "terminal": 4, "card and terminal": 1}),
         (False, True, False, {"spikes": 3}),
@@ -85,6 +91,42 @@ def test_a_transaction_has_the_terms_whose_fields_it_has(
 def test_without_a_card_the_ratio_is_unknown_and_the_relative_amount_is_not() -> None:
     seen = observe(1e9, 100.0, CurrencyMeans.starting_with(50.0), None, UNKNOWN, LookTables())
     assert (seen.ratio, seen.relative_amount, seen.spike) == (0.0, 2.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("hours", "share"), [({}, 1.0), ({0: 0}, 168 / 268), ({0: 100}, 101 * 168 / 268), ({5: 100}, 168 / 268)]
+)
+def test_an_hour_is_rare_by_what_was_paid_in_it_before(hours: dict[int, int], share: float) -> None:
+    means = CurrencyMeans.starting_with(50.0)
+    for hour, count in hours.items():
+        means.hours[hour] = count
+        means.timed = 100
+
+    seen = observe(168 * 3_600.0, 50.0, means, CardHistory(), UNKNOWN, LookTables())
+
+    assert seen.hour_share == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("recent", "steady", "gone_days", "pace"),
+    [
+        (0.0, 0.0, 0.0, 0.25 / 1.25),
+        (6.0, 6.0, 0.0, 6.25 / 7.25),
+        (3.0, 30.0, 0.0, 3.25 / 1.25),
+        (1.0, 30.0, 9.0, 0.25),
+    ],
+)
+def test_pace_compares_a_card_s_last_day_with_its_last_month(
+    recent: float, steady: float, gone_days: float, pace: float
+) -> None:
+    #   known for 1,000 days: or, with as many uses of late as ever, since now
+    at = 1e9
+    since = at if recent == steady else at - 1_000 * 86_400
+    history = CardHistory(count=3, recent=recent, steady=steady, seen_at=at - gone_days * 86_400, since=since)
+
+    seen = observe(at, None, None, history, None, LookTables())
+
+    assert seen.pace == pytest.approx(pace, abs=0.001)
 
 
 @pytest.mark.parametrize("low", [-6, -1, 0])
