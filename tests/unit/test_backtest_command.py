@@ -467,3 +467,15 @@ def test_a_simulated_world_is_played_with_its_own_labels(tmp_path: Path) -> None
     told = json.loads((tmp_path / "a").read_bytes())
     assert (told["labels"], told["label_delay_seconds"]) == ("demo.labels.jsonl", None)
     assert 0 < told["test_frauds"] < told["test_rows"] < told["rows"] == 696
+
+
+def test_a_legend_that_is_too_long_goes_on_in_a_row_above() -> None:
+    plot = Plot(axis("x", 1.0, str), axis("y", 1.0, str), "two estimators")
+    for name in ("fraudstream", "river.linear_model:LogisticRegression", "river.naive_bayes:BernoulliNB"):
+        plot.line([(0.0, 0.0)], "rival", name)
+
+    drawn = plot.svg()
+
+    assert 'viewBox="0 -18 560 338"' in drawn
+    assert drawn.count("translate(62 ") == 2
+    assert "translate(62 16)" in drawn
