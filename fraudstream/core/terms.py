@@ -143,6 +143,8 @@ TERMS = (
     Term(RHYTHM, ("hour_rarity", "surprise")),
     Term(RHYTHM, ("hour_rarity", "pace")),
     Term(RHYTHM, ("pace", "surprise")),
+    Term(RHYTHM, ("hour_rarity",)),
+    Term(RHYTHM, ("pace",)),
 )
 """Every term there is or was, in the order in which they came: append only."""
 
