@@ -140,9 +140,6 @@ TERMS = (
     Term(HOLDER, ("circumstances", "gender", "card_type", "entry_mode", "merchant_group")),
     Term(HOLDER, ("circumstances", "bank", "gender")),
     # of a transaction that names its card: when it is used, and how often
-    Term(RHYTHM, ("hour_rarity", "surprise")),
-    Term(RHYTHM, ("hour_rarity", "pace")),
-    Term(RHYTHM, ("pace", "surprise")),
     Term(RHYTHM, ("hour_rarity",)),
     Term(RHYTHM, ("pace",)),
 )

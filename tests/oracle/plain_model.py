@@ -131,13 +131,7 @@ class PlainModel:
         hour = t // 3600 % 168
         share = (self.hours.count(hour) + 1) * 168 / (len(self.hours) + 168)
         hr, pc = grid(share, -6, 3, 1), grid(self.pace(c, t), -3, 4, 2)
-        pairs += [
-            (110_267, hr, 14, zb),
-            (110_421, hr, 16, pc),
-            (110_597, pc, 14, zb),
-            (110_821, 0, 1, hr),
-            (110_832, 0, 1, pc),
-        ]
+        pairs += [(110_267, 0, 1, hr), (110_278, 0, 1, pc)]
         keys = [offset + first * size + second for offset, first, size, second in pairs]
 
         if r >= 1:
