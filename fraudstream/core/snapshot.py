@@ -171,8 +171,10 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         fault = f"the model snapshot {body.version} has counts no learner can have reached"
         raise InvalidSnapshot(fault)
     typical = body.typical
+    numbered = tuple(keys.tolist())
     if body.terms != _TERMS:
-        keys, kept = _translated(keys, body.terms, ends)
+        ours, kept = _translated(keys, body.terms, ends)
+        numbered = tuple(ours.tolist())
         tables = [table[kept] for table in tables]
         known = {name: mean for (name, _), mean in zip(body.terms, typical, strict=True)}
         typical = tuple(0.0 if name in unknown else known.get(name, 0.0) for name in SIZES)
@@ -183,7 +185,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         created_at=body.created_at,
         learned=body.learned,
         intercept=body.intercept,
-        keys=tuple(keys.tolist()),
+        keys=numbered,
         weights=weights,
         gradients=gradients,
         squares=squares,
@@ -196,7 +198,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
 
 def _translated(
     keys: NDArray[np.uint32], terms: list[tuple[str, int]], ends: list[int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Return keys as this code numbers them, ascending, and where each stood; those it lacks are left out."""
     term = np.searchsorted(ends, keys, "right")
     starts = (0, *ends)
