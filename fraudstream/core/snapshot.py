@@ -25,6 +25,9 @@ from fraudstream.errors import InvalidSnapshot
 MAGIC = "fraudstream-model"
 FORMAT_VERSION = 2
 
+MOST_KEYS = 2**32
+"""Keys travel as 32-bit numbers."""
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One learned state.
@@ -150,6 +153,9 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
     ends = list(accumulate(size for _, size in body.terms))
     if not ends or len(dict(body.terms)) < len(ends) or any(size < 1 for _, size in body.terms):
         fault = f"the model snapshot {body.version} has no terms, a term twice or one without keys"
+        raise InvalidSnapshot(fault)
+    if ends[-1] > MOST_KEYS:
+        fault = f"the model snapshot {body.version} has more keys than can be numbered: {ends[-1]:,}"
         raise InvalidSnapshot(fault)
     try:
         keys = np.frombuffer(body.keys, "<u4")

@@ -108,6 +108,11 @@ def test_a_snapshot_without_a_term_is_read_and_that_term_begins_at_zero() -> Non
     assert (read.added, read.dropped) == (("heat",), ())
 
 
+def test_more_keys_than_can_be_numbered_are_refused_even_by_a_learner() -> None:
+    with pytest.raises(InvalidSnapshot, match="more keys than can be numbered"):
+        decode_snapshot(resealed(terms=[*SIZES.items(), ("vast", 2**60)]), drop_unknown=True)
+
+
 def test_terms_in_another_order_keep_their_weights() -> None:
     first, last = "amount_fine", TERMS[-1].name
     between = [item for item in SIZES.items() if item[0] not in {first, last}]
@@ -151,6 +156,7 @@ def test_only_a_learner_goes_on_from_a_snapshot_with_terms_this_code_lacks() -> 
         ({"terms": [("amount_fine", 387), *list(SIZES.items())[1:]]}, "terms this code lacks: amount_fine"),
         ({"terms": [*SIZES.items(), ("heat", 11)]}, "a term twice"),
         ({"terms": []}, "no terms"),
+        ({"terms": [*SIZES.items(), ("heat", 0)]}, "lacks: heat"),
         ({"weights": packed("<f8", 1.0)}, "differing length"),
         ({"weights": b"\0" * 7}, "cut"),
         ({"typical": [0.0]}, "differing length"),
