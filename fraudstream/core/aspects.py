@@ -61,12 +61,15 @@ class Aspect(NamedTuple):
 
 
 def _aspects() -> tuple[tuple[Aspect, ...], tuple[tuple[int, ...], ...]]:
-    """Lay out the aspects of all bins; for each key say which places it counts at."""
+    """Lay out the aspects of all bins; for each key say which places it counts at.
+
+    Bins of rare terms are left out: most transactions lack them.
+    """
     found: list[Aspect] = []
     places: list[tuple[int, ...]] = [()] * KEYS
     at = 0
     for one in BINS:
-        term = next((term for term in STATE_TERMS if one.name in term.of), None)
+        term = next((term for term in STATE_TERMS if one.name in term.of and not term.is_rare), None)
         if term is None:
             continue
         step = -(-one.size // MOST_PLACES)

@@ -164,15 +164,15 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             if age > 0.0:
                 span = STEADY_DAYS * (1.0 - exp(age / -STEADY_DAYS))
         pace = (recent + PACE_PRIOR) / ((steady + 1.0) / (span + 1.0) + PACE_PRIOR)
-        if pace >= 0.125:
-            pace_bin = floor(2.0 * log2(pace)) + 7 if pace < 16.0 else 15
+        if pace >= 2.0:
+            pace_bin = floor(2.0 * log2(pace)) - 1 if pace < 16.0 else 7
 
     if means is not None and amount is not None:
         fields += 1
         mean = means.mean
         hour_share = (means.hours[hour_of_week(at)] + 1) * WEEK_HOURS / (means.timed + WEEK_HOURS)
         if hour_share >= 0.015625:
-            hour_rarity = floor(log2(hour_share)) + 7 if hour_share < 8.0 else 10
+            hour_rarity = floor(log2(hour_share)) + 7 if hour_share < 0.5 else 6
         relative = amount / mean
         if relative >= 0.015625:
             octave = log2(relative)

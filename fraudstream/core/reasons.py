@@ -20,6 +20,7 @@ from fraudstream.core.terms import (
     STARTS,
     STATE_TERMS,
     TERM_OF,
+    TERMS,
 )
 
 MOST_REASONS = 3
@@ -43,16 +44,20 @@ def contributions(weights: Sequence[float], typical: Sequence[float], keys: Iter
 Weigh = Callable[[Sequence[float], tuple[int, ...]], tuple[float, ...]]
 
 
+_COMMON = tuple(term for term in STATE_TERMS if not term.is_rare)
+_RARE = frozenset(index for index, term in enumerate(TERMS) if term.is_rare)
+
+
 def _weigher() -> Weigh:
-    """Write out the sums of a transaction with all state terms and no crosses, from the term table.
+    """Write out the sums of a transaction with all common terms and no crosses, from the term table.
 
     The first result adds the weights in the order of the keys, as every logit is added; the others are one
     family each.
     """
-    every = range(len(STATE_TERMS))
+    every = range(len(_COMMON))
     members: dict[str, list[str]] = {}
     for index in every:
-        members.setdefault(STATE_TERMS[index].family, []).append(f"w{index}")
+        members.setdefault(_COMMON[index].family, []).append(f"w{index}")
     source = [
         "def weigh(weights, keys):",
         f"    {', '.join(f'k{i}' for i in every)} = keys",
@@ -66,9 +71,8 @@ def _weigher() -> Weigh:
 
 
 _weigh_state = _weigher()
-_STATE_TERM_COUNT = len(STATE_TERMS)
-_LAST_FROM = STARTS[STATE_TERMS[-1].name]
-_LAST_TO = _LAST_FROM + SIZES[STATE_TERMS[-1].name]
+_LAST_FROM = STARTS[_COMMON[-1].name]
+_LAST_TO = _LAST_FROM + SIZES[_COMMON[-1].name]
 
 
 class Explainer:
@@ -84,8 +88,9 @@ class Explainer:
 
     def __init__(self, weights: Sequence[float], typical: Sequence[float]) -> None:
         self._weights = weights
-        self._typical = tuple(typical)
-        usual = contributions([0.0] * KEYS, self._typical, [STARTS[term.name] for term in STATE_TERMS])
+        # A typical transaction has no rare term.
+        self._typical = tuple(0.0 if term in _RARE else mean for term, mean in enumerate(typical))
+        usual = contributions([0.0] * KEYS, self._typical, [STARTS[term.name] for term in _COMMON])
         self._usual = tuple(-amount for amount in usual)
 
     def weigh(self, keys: tuple[int, ...]) -> tuple[float, list[float]]:
@@ -94,8 +99,8 @@ class Explainer:
         The sum is added up in the order of the keys, so it is the same to the last bit wherever it is
         computed.
         """
-        if len(keys) == _STATE_TERM_COUNT and _LAST_FROM <= keys[-1] < _LAST_TO:
-            total, amount, card, spikes, terminal, meeting, rhythm = _weigh_state(self._weights, keys)
+        if len(keys) == len(_COMMON) and _LAST_FROM <= keys[-1] < _LAST_TO:
+            total, amount, card, spikes, terminal, meeting = _weigh_state(self._weights, keys)
             usual = self._usual
             return total, [
                 amount - usual[0],
@@ -103,7 +108,6 @@ class Explainer:
                 spikes - usual[2],
                 terminal - usual[3],
                 meeting - usual[4],
-                rhythm - usual[5],
             ]
         weights = self._weights
         total = 0.0

@@ -15,8 +15,9 @@ line under a new name.
 import hashlib
 from collections.abc import Callable
 from enum import Flag
-from itertools import accumulate
+from itertools import accumulate, product
 from math import prod
+from operator import eq
 
 import msgspec
 
@@ -30,12 +31,17 @@ class Needs(Flag):
 
 
 class Bin(msgspec.Struct, frozen=True):
-    """A value cut into ``size`` bins, the fields it is made of, and what it is in words."""
+    """A value cut into ``size`` bins, the fields it is made of, and what it is in words.
+
+    A ``usual`` bin makes no key: where nearly every transaction lies in it, it says nothing, and its terms
+    are for the others alone.
+    """
 
     name: str
     size: int
     needs: Needs
     meaning: str
+    usual: int | None = None
 
 
 BINS: tuple[Bin, ...] = (
@@ -70,8 +76,8 @@ BINS: tuple[Bin, ...] = (
     Bin("rate_short", 12, Needs.TERMINAL, "fraud rate of the terminal's labels, fading in 3 days, by tenths"),
     Bin("rate_long", 12, Needs.TERMINAL, "the same, fading in 7 days"),
     Bin("last_label", 3, Needs.TERMINAL, "newest label of the terminal: none, genuine or fraud"),
-    Bin("hour_rarity", 11, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling"),
-    Bin("pace", 16, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave"),
+    Bin("hour_rarity", 7, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling", 6),
+    Bin("pace", 8, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave", 0),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
@@ -100,6 +106,11 @@ class Term(msgspec.Struct, frozen=True):
     def is_cross(self) -> bool:
         """Whether it combines categories, so that it needs no state."""
         return not all(name in _BY_NAME for name in self.of)
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether transactions with all its fields may lack it, their values being usual."""
+        return any(name in _BY_NAME and _BY_NAME[name].usual is not None for name in self.of)
 
 
 _BY_NAME = {found.name: found for found in BINS}
@@ -139,7 +150,7 @@ TERMS = (
     Term(CIRCUMSTANCES, ("circumstances", "residence_country")),
     Term(HOLDER, ("circumstances", "gender", "card_type", "entry_mode", "merchant_group")),
     Term(HOLDER, ("circumstances", "bank", "gender")),
-    # of a transaction that names its card: when it is used, and how often
+    # of a transaction at an hour when few pay, or of a card used unusually often
     Term(RHYTHM, ("hour_rarity",)),
     Term(RHYTHM, ("pace",)),
 )
@@ -179,13 +190,21 @@ FAMILY_OF = tuple(FAMILIES.index(term.family) for term in TERMS)
 
 def terms_checksum() -> str:
     """Return a digest of all that gives keys their meaning."""
-    described = [[(b.name, b.size) for b in BINS], [(t.family, t.of, t.retired) for t in TERMS]]
+    described = [[(b.name, b.size, b.usual) for b in BINS], [(t.family, t.of, t.retired) for t in TERMS]]
     return hashlib.sha256(msgspec.json.encode(described)).hexdigest()
 
 
-_KEY_OBJECTS = {
-    term.name: tuple(range(STARTS[term.name], STARTS[term.name] + SIZES[term.name])) for term in STATE_TERMS
-}
+def _key_objects(term: Term) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
+    """Return the keys of a term by index; of a rare one, each in a tuple that is empty for usual values."""
+    keys = tuple(range(STARTS[term.name], STARTS[term.name] + SIZES[term.name]))
+    if not term.is_rare:
+        return keys
+    bins = product(*(range(_BY_NAME[name].size) for name in term.of))
+    usual = [_BY_NAME[name].usual for name in term.of]
+    return tuple(() if any(map(eq, found, usual)) else (key,) for key, found in zip(keys, bins, strict=True))
+
+
+_KEY_OBJECTS = {term.name: _key_objects(term) for term in STATE_TERMS}
 
 Assembler = Callable[..., tuple[int, ...]]
 
@@ -199,7 +218,8 @@ def assembler(fields: Needs) -> Assembler:
     making it and half a kilobyte for each transaction that waits for its label. With neither card nor
     terminal no term remains: an amount alone is left to the crosses.
     """
-    keys = []
+    keys: list[str] = []
+    rare: list[str] = []
     ranges: dict[str, object] = {"__builtins__": {}}
     for place, term in enumerate(STATE_TERMS):
         needs = Needs(0)
@@ -209,8 +229,10 @@ def assembler(fields: Needs) -> Assembler:
             index = f"({index}) * {_BY_NAME[name].size} + {name}" if index else name
         if needs in fields and fields & (Needs.CARD | Needs.TERMINAL):
             ranges[f"keys_{place}"] = _KEY_OBJECTS[term.name]
-            keys.append(f"keys_{place}[{index}]")
+            (rare if term.is_rare else keys).append(f"keys_{place}[{index}]")
     arguments = ", ".join(found.name for found in BINS)
-    source = f"lambda {arguments}: ({''.join(key + ', ' for key in keys)})"
+    source = (
+        f"lambda {arguments}: ({''.join(key + ', ' for key in keys)}){''.join(' + ' + one for one in rare)}"
+    )
     built: Assembler = eval(source, ranges)  # noqa: S307  names and numbers of this module only
     return built

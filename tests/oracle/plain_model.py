@@ -130,8 +130,11 @@ class PlainModel:
         ]
         hour = t // 3600 % 168
         share = (self.hours.count(hour) + 1) * 168 / (len(self.hours) + 168)
-        hr, pc = grid(share, -6, 3, 1), grid(self.pace(c, t), -3, 4, 2)
-        pairs += [(110_267, 0, 1, hr), (110_278, 0, 1, pc)]
+        hr, pc = grid(share, -6, -1, 1), grid(self.pace(c, t), 1, 4, 2)
+        if hr < 6:
+            pairs.append((110_267, 0, 1, hr))
+        if pc > 0:
+            pairs.append((110_274, 0, 1, pc))
         keys = [offset + first * size + second for offset, first, size, second in pairs]
 
         if r >= 1:

@@ -34,7 +34,7 @@ def test_a_key_once_given_keeps_its_meaning() -> None:
         *("circumstances * card_type 8192", "circumstances * price 8192"),
         *("circumstances * residence_country 8192",),
         *("circumstances * gender * card_type * entry_mode * merchant_group 8192",),
-        *("circumstances * bank * gender 8192", "hour_rarity 11", "pace 16"),
+        *("circumstances * bank * gender 8192", "hour_rarity 7", "pace 8"),
     )
     assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
 
@@ -58,18 +58,18 @@ def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.Monke
             True,
             True,
             True,
-            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5, "rhythm": 2},
+            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5},
         ),
-        (True, True, False, {"amount": 1, "card": 4, "spikes": 5, "rhythm": 2}),
-        (True, False, True, {"amount": 1, "terminal": 4, "rhythm": 1}),
-        (False, True, True, {"spikes": 3, "terminal": 4, "card and terminal": 1, "rhythm": 1}),
-        (False, True, False, {"spikes": 3, "rhythm": 1}),
+        (True, True, False, {"amount": 1, "card": 4, "spikes": 5}),
+        (True, False, True, {"amount": 1, "terminal": 4}),
+        (False, True, True, {"spikes": 3, "terminal": 4, "card and terminal": 1}),
+        (False, True, False, {"spikes": 3}),
         (False, False, True, {"terminal": 4}),
         (True, False, False, {}),
         (False, False, False, {}),
     ],
 )
-def test_a_transaction_has_the_terms_whose_fields_it_has(
+def test_a_usual_transaction_has_the_common_terms_whose_fields_it_has(
     has_amount: bool, has_card: bool, has_terminal: bool, families: dict[str, int]
 ) -> None:
     amount = 50.0 if has_amount else None
@@ -126,6 +126,23 @@ def test_pace_compares_a_card_s_last_day_with_its_last_month(
     seen = observe(at, None, None, history, None, LookTables())
 
     assert seen.pace == pytest.approx(pace, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("hour_count", "recent", "rare"),
+    [(100, 0.0, []), (24, 0.0, ["hour_rarity"]), (100, 9.0, ["pace"]), (0, 9.0, ["hour_rarity", "pace"])],
+)
+def test_a_rare_term_is_there_for_unusual_values_only(
+    hour_count: int, recent: float, rare: list[str]
+) -> None:
+    means = CurrencyMeans.starting_with(50.0)
+    means.hours = [100] * 168
+    means.hours[0], means.timed = hour_count, 16_800
+    history = CardHistory(count=900, recent=recent, steady=30.0, seen_at=604_800.0, since=-1e9)
+
+    seen = observe(168 * 3_600.0, 50.0, means, history, UNKNOWN, LookTables())
+
+    assert [TERMS[TERM_OF[key]].name for key in seen.keys[19:]] == rare
 
 
 @pytest.mark.parametrize("low", [-6, -1, 0])
