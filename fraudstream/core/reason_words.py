@@ -21,10 +21,10 @@ from fraudstream.core.terms import (
     TERMINAL,
 )
 
-ODD_HOUR = 0.25
+ODD_HOUR = 0.5
 """An hour of the week with less than this share of a mean hour's payments is told as one when few pay."""
 
-_BUSY = 15
+_BUSY = 20
 """Tenths of a card's usual pace from which it is told as used more often."""
 
 _TEXTS = 4096
