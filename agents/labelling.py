@@ -64,10 +64,10 @@ class LabelTransactions:
             try:
                 label = decode_label(record.value)
             except InvalidMessage as exc:
-                self._dead_letters.add(work, record, exc)
+                self._dead_letters.add(work, part, record, exc)
                 refused += 1
             else:
-                raw = WaitingLabel(record.value, record.key, record.timestamp, now)
+                raw = WaitingLabel(record.value or b"", record.key, record.timestamp, now)
                 arrived.append(_Arrived(record.offset, label, raw))
         self._dead_letters.brake(len(part), refused)
         self._look_up_before(work, part.partition, arrived)

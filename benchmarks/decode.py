@@ -43,6 +43,20 @@ entry_mode = "payment.mode"
 residence_country = "holder.country"
 """
 
+ACQUIRER = """
+name = "acquirer"
+missing = ["", "n/a"]
+[when]
+has = ["payment.reference", "payment.money.value"]
+[fields]
+transaction_id = "payment.reference"
+event_time = { from = "payment.at", format = "epoch_milliseconds" }
+amount_minor = { from = "payment.money.value", unit = "major" }
+currency = "payment.money.currency"
+card_id = "payment.card.token"
+terminal_id = "payment.shop.till"
+"""
+
 
 def native(rng: random.Random) -> dict[str, Any]:
     return {
@@ -111,6 +125,22 @@ def nested(rng: random.Random) -> dict[str, Any]:
     }
 
 
+def acquirer(rng: random.Random) -> dict[str, Any]:
+    currency = rng.choice(["EUR", "JPY"])
+    return {
+        "payment": {
+            "reference": f"acq-{rng.randrange(10**8)}",
+            "at": RECORD_MS + rng.randrange(10**9),
+            "money": {
+                "value": f"{rng.uniform(1, 220):.{2 if currency == 'EUR' else 0}f}",
+                "currency": currency,
+            },
+            "card": {"token": f"tok_{rng.getrandbits(32):08x}"},
+            "shop": {"till": f"t-{rng.randrange(10_000)}"},
+        },
+    }
+
+
 def microseconds(run: Callable[[Any], object], inputs: Sequence[Any], rounds: int) -> tuple[float, float]:
     taken = []
     for _ in range(rounds):
@@ -130,12 +160,14 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(7)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "shop.toml"
-        file.write_text(NESTED)
-        formats = load_wire_formats([file])
+        files = []
+        for name, text in {"acquirer": ACQUIRER, "shop": NESTED}.items():
+            files.append(Path(folder) / f"{name}.toml")
+            files[-1].write_text(text)
+        formats = load_wire_formats(files)
     results: dict[str, tuple[float, float]] = {}
     transactions = []
-    for make in (native, capstone, handbook, nested):
+    for make in (native, capstone, handbook, acquirer, nested):
         messages = [json.dumps(make(rng), ensure_ascii=False).encode() for _ in range(2_000)]
         records = [(value, RECORD_MS + at // RECORDS_PER_MS) for at, value in enumerate(messages)]
         transactions += [formats.decode(*record) for record in records]

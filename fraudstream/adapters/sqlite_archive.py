@@ -82,7 +82,7 @@ class _Classification(msgspec.Struct, gc=False):
 
     source: Position
     transaction: _Transaction
-    event_time: datetime
+    event_time: str
     decision: str
     score: float
 
@@ -210,11 +210,20 @@ def _row(value: bytes) -> tuple[Any, ...]:
         source.offset,
         transaction.transaction_id,
         transaction.card_id,
-        read.event_time.astimezone(UTC).isoformat(),
+        # As ``isoformat`` writes it, which sorts as time does with and without fractions of a second.
+        f"{read.event_time[:-1]}+00:00" if read.event_time.endswith("Z") else _in_utc(read.event_time),
         read.decision,
         read.score,
         value,
     )
+
+
+def _in_utc(time: str) -> str:
+    try:
+        return datetime.fromisoformat(time).astimezone(UTC).isoformat()
+    except ValueError as exc:
+        fault = "expected a time in ISO 8601"
+        raise InvalidMessage(fault, "event_time") from exc
 
 
 def _archived(row: tuple[Any, ...]) -> Archived:

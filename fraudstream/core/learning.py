@@ -15,7 +15,7 @@ from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.messages import LabelPosition, LabelValue, Position, TrainingExample
 from fraudstream.core.risk import EntityRisk, LookTables, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import KEYS, TERM_OF, TERMS
+from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
 
 REMEMBERED_LABELS = 200_000
 """Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
@@ -68,7 +68,7 @@ class Learner:
         self.training_offset = -1
         self.learned = 0
         self._changed: dict[str, None] = {}
-        self._labels: OrderedDict[Position, tuple[bool, tuple[LabelPosition, ...]]] = OrderedDict()
+        self._labels: OrderedDict[Position, tuple[bool | None, tuple[LabelPosition, ...]]] = OrderedDict()
         self._remembered_labels = remembered_labels
 
     def learn(self, example: TrainingExample, offset: int) -> Outcome:
@@ -153,16 +153,33 @@ class Learner:
         window = min(samples, TYPICAL_WINDOW)
         for key in keys:
             term = TERM_OF[key]
+            if term in RARE_TERMS:
+                continue  # a typical transaction has none
             typical[term] += (weights[key] - typical[term]) / window
 
     def remember(self, example: TrainingExample) -> None:
         """Note the label of an example without learning it: after a restart, so as not to learn it again."""
+        self._note(example, example.label is LabelValue.FRAUD)
+
+    def skip(self, example: TrainingExample, offset: int) -> None:
+        """Pass over an example of the training log as left out: it is not learned now and not later."""
+        if offset > self.training_offset:
+            self.training_offset = offset
+            self.remember_left_out(example)
+
+    def remember_left_out(self, example: TrainingExample) -> None:
+        """Note the label of an example that was left out: its transaction counts as labelled as before."""
+        known = self._labels.get(example.source)
+        self._note(example, known[0] if known is not None else _as_fraud(example.replaces))
+
+    def _note(self, example: TrainingExample, learned: bool | None) -> None:
+        """Note a label as seen, and what is learned of its transaction; ``None`` for nothing."""
         known = self._labels.get(example.source)
         position = example.label_position
         if known is not None and _is_old(position, known[1]):
             return
         others = () if known is None else tuple(p for p in known[1] if p.partition != position.partition)
-        self._labels[example.source] = (example.label is LabelValue.FRAUD, (position, *others))
+        self._labels[example.source] = (learned, (position, *others))
         self._labels.move_to_end(example.source)
         if len(self._labels) > self._remembered_labels:
             self._labels.popitem(last=False)

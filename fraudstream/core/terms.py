@@ -13,7 +13,7 @@ line under a new name.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Flag
 from itertools import accumulate, product
 from math import prod
@@ -159,6 +159,9 @@ TERMS = (
 STATE_TERMS = tuple(term for term in TERMS if not term.is_cross and not term.retired)
 CROSS_TERMS = tuple(term for term in TERMS if term.is_cross and not term.retired)
 
+RARE_TERMS = frozenset(index for index, term in enumerate(TERMS) if term.is_rare)
+"""Indices in :data:`TERMS` of those that a typical transaction lacks."""
+
 CROSS_SLOTS = 8192
 """Keys of each cross: far above the combinations seen, so that two seldom share one; a power of two wastes
 none."""
@@ -192,6 +195,22 @@ def terms_checksum() -> str:
     """Return a digest of all that gives keys their meaning."""
     described = [[(b.name, b.size, b.usual) for b in BINS], [(t.family, t.of, t.retired) for t in TERMS]]
     return hashlib.sha256(msgspec.json.encode(described)).hexdigest()
+
+
+def bins_of(keys: Sequence[int]) -> dict[str, int]:
+    """Return the bins, by name, that the keys of state terms stand for; keys of crosses are passed over.
+
+    >>> bins_of((STARTS["heat"] + 3,))
+    {'heat': 3}
+    """
+    bins: dict[str, int] = {}
+    for key in keys:
+        term = TERMS[TERM_OF[key]]
+        if not term.is_cross:
+            rest = key - STARTS[term.name]
+            for name in reversed(term.of):
+                rest, bins[name] = divmod(rest, _BY_NAME[name].size)
+    return bins
 
 
 def _key_objects(term: Term) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
