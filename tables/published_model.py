@@ -79,7 +79,12 @@ class PublishedModel:
         self.standing, self._last, self._good = Standing(code=code_version()), None, None
         if last is None or last.value is None:
             return Learner()
-        snapshot = decode_snapshot(last.value)
+        snapshot = decode_snapshot(last.value, drop_unknown=True)
+        if snapshot.added or snapshot.dropped:
+            log.warning(
+                "terms have changed: these begin anew, all others keep what they learned",
+                extra={"added": snapshot.added, "dropped": snapshot.dropped},
+            )
         self._last = snapshot.version, last.value
         try:
             self._good = check_sanity(snapshot, None)

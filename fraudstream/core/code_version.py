@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from fraudstream import __version__
 
-DECIDING = ("learner", "learning", "reasons", "risk", "snapshot", "terms")
+DECIDING = ("learner", "learning", "reason_words", "reasons", "risk", "snapshot", "terms")
 """Modules whose arithmetic decides what a version has learned, and how it scores and explains."""
 
 _DIGITS = 8

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from fraudstream.core.currencies import minor_units_per_major
 from fraudstream.core.messages import Transaction
-from fraudstream.core.terms import CROSS_SLOTS, CROSS_TERMS, STARTS, STATE_TERMS
+from fraudstream.core.terms import CROSS_SLOTS, CROSS_TERMS, STARTS
 
 NIGHT_ENDS = 7
 """First hour of the day: before it, few people buy."""
@@ -102,9 +102,7 @@ class _Cross:
         return key
 
 
-_CROSSES = tuple(
-    _Cross(term.of, start) for term, start in zip(CROSS_TERMS, STARTS[len(STATE_TERMS) :], strict=False)
-)
+_CROSSES = tuple(_Cross(term.of, STARTS[term.name]) for term in CROSS_TERMS)
 
 
 def _looker() -> Callable[..., tuple[int, ...]]:

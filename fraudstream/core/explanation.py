@@ -19,8 +19,8 @@ from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.terms import (
     FAMILIES,
+    RHYTHM,
     SPIKES,
-    STATE_KEYS,
     TERM_OF,
     TERMINAL,
     TERMS,
@@ -31,7 +31,7 @@ MOST_TERMS = 5
 """Terms an explanation names, those whose weight is farthest from the usual first."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOTHING = Observation((), 0.0, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_NOTHING = Observation((), 0.0, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +69,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     decision, rules, flags
         As stored: they also rest on the policy of that day, which is not part of the model.
     reasons
-        As computed again. How long ago a card's outsized amount was rests on the card's history of that
-        moment, which is not kept: these words are the stored ones.
+        As computed again. How long ago a card's outsized amount was, and how often the card was used, rest on
+        its history of that moment, which is not kept: these words are the stored ones.
     families
         What each family of terms added to the log odds of a typical transaction, zeros left out.
     terms
@@ -194,10 +194,9 @@ def _reasons(stored: Classification, learner: Learner, parts: list[float]) -> tu
     if transaction.terminal_id is not None:
         risk = learner.risks.get(transaction.terminal_id, UNKNOWN)
     told = reasons(parts, transaction, seen, history, risk)
-    spikes = next((one.text for one in stored.reasons if one.name == SPIKES), None)
+    kept = {one.name: one.text for one in stored.reasons if one.name in {SPIKES, RHYTHM}}
     return tuple(
-        msgspec.structs.replace(one, text=spikes) if one.name == SPIKES and spikes is not None else one
-        for one in told
+        msgspec.structs.replace(one, text=kept[one.name]) if one.name in kept else one for one in told
     )
 
 
@@ -217,7 +216,7 @@ def _terminal_keys(stored: Classification, learner: Learner) -> tuple[tuple[int,
     at = (stored.event_time - _EPOCH).total_seconds()
     risk = learner.risks.get(terminal_id, UNKNOWN)
     again = observe(at, None, None, None, risk, learner.tables).keys
-    kept = [key for key in stored.keys if key < STATE_KEYS and TERMS[TERM_OF[key]].family == TERMINAL]
+    kept = [key for key in stored.keys if TERMS[TERM_OF[key]].family == TERMINAL]
     return tuple(kept), again
 
 

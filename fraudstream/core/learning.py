@@ -15,7 +15,7 @@ from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.messages import LabelPosition, LabelValue, Position, TrainingExample
 from fraudstream.core.risk import EntityRisk, LookTables, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import KEYS, TERM_OF, TERMS
+from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
 
 REMEMBERED_LABELS = 200_000
 """Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
@@ -91,8 +91,12 @@ class Learner:
         if before is fraud:
             return Outcome.REPEATED
         features = example.features
+        keys = example.keys
+        if keys and max(keys) >= KEYS:
+            # A worker of newer code scored it, by terms appended to those known here.
+            keys = tuple(key for key in keys if key < KEYS)
         self.take(
-            example.keys,
+            keys,
             fraud,
             (example.event_time - _EPOCH).total_seconds(),
             None if features is None else (features.ratio, features.relative_amount),
@@ -149,6 +153,8 @@ class Learner:
         window = min(samples, TYPICAL_WINDOW)
         for key in keys:
             term = TERM_OF[key]
+            if term in RARE_TERMS:
+                continue  # a typical transaction has none
             typical[term] += (weights[key] - typical[term]) / window
 
     def remember(self, example: TrainingExample) -> None:

@@ -4,7 +4,7 @@ import msgspec
 
 from fraudstream.core.learning import Learner
 from fraudstream.core.probes import EVERY, FRAUD, GENUINE
-from fraudstream.core.terms import STARTS, TERMS
+from fraudstream.core.terms import TERM_OF, TERMS
 
 MOST_KEYS = 20
 """Weights shown, those that differ most first."""
@@ -58,7 +58,7 @@ def difference(before: Learner, after: Learner, most_keys: int = MOST_KEYS) -> M
     moved = {key: new[key] - old[key] for key in range(len(old)) if new[key] != old[key]}
     terms = []
     for at, term in enumerate(TERMS):
-        steps = [abs(moved[key]) for key in range(STARTS[at], STARTS[at + 1]) if key in moved]
+        steps = [abs(step) for key, step in moved.items() if TERM_OF[key] == at]
         if steps:
             terms.append(
                 TermDifference(
@@ -69,7 +69,6 @@ def difference(before: Learner, after: Learner, most_keys: int = MOST_KEYS) -> M
                     mean=sum(steps) / len(steps),
                 )
             )
-    names = [TERMS[at].name for at in range(len(TERMS)) for _ in range(STARTS[at], STARTS[at + 1])]
     largest = sorted(moved, key=lambda key: (-abs(moved[key]), key))[:most_keys]
     terminals = before.risks.keys() | after.risks.keys()
     return ModelDifference(
@@ -84,7 +83,8 @@ def difference(before: Learner, after: Learner, most_keys: int = MOST_KEYS) -> M
         },
         terms=tuple(sorted(terms, key=lambda one: (-one.largest, one.term))),
         keys=tuple(
-            KeyDifference(term=names[key], key=key, before=old[key], after=new[key]) for key in largest
+            KeyDifference(term=TERMS[TERM_OF[key]].name, key=key, before=old[key], after=new[key])
+            for key in largest
         ),
     )
 

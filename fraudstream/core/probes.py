@@ -38,9 +38,9 @@ _BINS_OF = {found.name: found.size for found in BINS}
 
 
 def _keys(**bins: int) -> tuple[int, ...]:
-    """Return the keys of a transaction with these bins; those not named are 0."""
+    """Return the keys of a transaction with these bins; those not named are usual, or 0."""
     assert all(bins[name] < _BINS_OF[name] for name in bins)  # noqa: S101 - a fault of ours
-    return assembler(_ALL)(*(bins.get(found.name, 0) for found in BINS))
+    return assembler(_ALL)(*(bins.get(found.name, found.usual or 0) for found in BINS))
 
 
 def _amount(half_octaves: int) -> dict[str, int]:
