@@ -19,9 +19,10 @@ from fraudstream.core.codec import decode_training_example
 from fraudstream.core.comparison import Guard
 from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import Report, encode_contest, encode_report
+from fraudstream.core.handover import decode_handover
 from fraudstream.core.messages import Position
-from fraudstream.core.model_commands import Promote, decode_handover, encode_command
-from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
+from fraudstream.core.registry import ModelCommand, encode_command
+from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.broadcast import Apply
 from fraudstream.delivery.following import Follower
@@ -30,9 +31,10 @@ from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage, InvalidSnapshot
+from fraudstream.promoting import teach
+from fraudstream.rebuilding import ModelRebuilder
 from fraudstream.topics import Topic
 from tables.challenger_states import CONTEST_KEY, read_stored, restore_contest, state_rows
-from tables.training_log import catch_up, hear_again
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class RunChallengers:
 
     Two logs are read. A slice of labels waits until every classification that was there before it has been
     scored: no challenger ever knows a label when it scores, nor is it ahead of the serving model. State,
-    reports and promotions are published in one Kafka transaction, and only then are labels committed: a
+    reports and commands are published in one Kafka transaction, and only then are labels committed: a
     restart goes on from the offsets in the state.
     """
 
@@ -75,7 +77,7 @@ class RunChallengers:
         self._followers: list[Follower] = []
         self._catching_up: asyncio.Task[None] | None = None
         self._reports: list[Report] = []
-        self._promotions: list[Promote] = []
+        self._commands: list[ModelCommand] = []
         self._stored: set[str] = set()
         self._published = -1
         self._changed = self._owner = False
@@ -98,11 +100,11 @@ class RunChallengers:
             return
         await self._publisher.start()
         self._contest = self._new_contest()
-        self._reports, self._promotions = [], []
+        self._reports, self._commands = [], []
         await self._restore()
         state, topics = self._contest.state, self._context.topics
-        examples = topics.training_examples.name
-        await hear_again(self._context.log_reader, examples, self._contest.hearing, state.offset)
+        self._contest.hearing.training_offset = state.offset
+        await self._training_log().remember_labels(self._contest.hearing, ())
         self._published = state.offset
         self._followers = [
             self._follow(topics.classifications, state.classified, self._take_classification),
@@ -148,12 +150,15 @@ class RunChallengers:
     def _follow(self, topic: Topic, taken: Mapping[int, int], take: Apply) -> Follower:
         return Follower(self._context.kafka_reading, topic.name, topic.partitions, taken, take)
 
+    def _training_log(self) -> ModelRebuilder:
+        return ModelRebuilder(self._context.topics, self._context.log_reader)
+
     async def _teach_those_behind(self) -> None:
-        reader, name = self._context.log_reader, self._context.topics.training_examples.name
+        training_log = self._training_log()
         while True:
             for challenger in self._contest.behind():
                 try:
-                    await catch_up(reader, name, challenger, lambda: self._contest.state.offset)
+                    await teach(training_log, challenger, lambda: self._contest.state.offset)
                 except ChallengerFailed as exc:
                     self._contest.fail(challenger.name, exc)
                 except KafkaError as exc:
@@ -184,28 +189,13 @@ class RunChallengers:
             reports = contest.note(example, record.offset)
             if reports:
                 self._reports += reports
-                self._promote(contest.leader(reports) if self._settings.challenger_guard else None)
+                leader = contest.leader(reports) if self._settings.challenger_guard else None
+                if leader is not None:
+                    self._commands.append(contest.command(leader, datetime.now(UTC)))
         self._changed = True
         if self._lane.pending() >= HIGH - 1:
             self._piled_up.set()
         return Work(before=partial(self._publish, part.offset))
-
-    def _promote(self, name: str | None) -> None:
-        if name is None:
-            return
-        contest = self._contest
-        snapshot = contest.challengers[name].snapshot()
-        contest.state.asked = f"guard-{name}-{contest.state.offset}"
-        self._promotions.append(
-            Promote(
-                id=contest.state.asked,
-                name=name,
-                by="guard",
-                reason=f"better than {contest.state.serving} for {self._settings.challenger_days} days",
-                sent_at=datetime.now(UTC),
-                snapshot=encode_snapshot(snapshot),
-            )
-        )
 
     def _take_classification(self, record: "ConsumerRecord[bytes, bytes]") -> None:
         try:
@@ -261,7 +251,7 @@ class RunChallengers:
         topics, contest = self._context.topics, self._contest
         self._changed = False
         reports, self._reports = self._reports, []
-        promotions, self._promotions = self._promotions, []
+        commands, self._commands = self._commands, []
         kept = {one.name: one for one in contest.kept()}
         states = topics.challenger_states.name
         first = [
@@ -272,7 +262,7 @@ class RunChallengers:
             ),
             *(
                 AtomicRecord(topics.model_commands.name, one.id.encode(), encode_command(one))
-                for one in promotions
+                for one in commands
             ),
         ]
         reached = contest.state.offset

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta
 from river import base
 
-from fraudstream.core.challengers import Challenger, KeyedChallenger, RiverChallenger
+from fraudstream.core.challengers import Challenger, KeyedChallenger
 from fraudstream.core.learner import PRIOR_LOGIT
 from fraudstream.core.model_design import STANDARD, ModelDesign
+from fraudstream.core.river_challengers import RiverChallenger
 from fraudstream.errors import InvalidInput
 
 _CALL = "estimator"

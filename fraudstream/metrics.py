@@ -252,8 +252,15 @@ class Metrics:
         )
         self.snapshots_rejected = self._counter(
             "fraudstream_snapshots_rejected_total",
-            "Model snapshots refused for checksum, version or content.",
-            "Any: the last good model serves on; find out who wrote the snapshot.",
+            "Model snapshots refused for checksum, version, content or for what they make of the probes.",
+            "Any: the last good model serves on; see the log, and `fraudstream model rollback`.",
+        )
+        self.model_commands = self._counter(
+            "fraudstream_model_commands_total",
+            "Commands to the learner, by action and by what became of them.",
+            "Refused: `fraudstream model list` tells why.",
+            "action",
+            "outcome",
         )
 
     def _declare_watch(self) -> None:
@@ -347,12 +354,6 @@ class Metrics:
             "1 when every condition of the guard holds for a challenger, else 0.",
             "1: `fraudstream challenger promote`, or leave it to FRAUDSTREAM_CHALLENGER_GUARD.",
             "challenger",
-        )
-        self.promotions = self._counter(
-            "fraudstream_promotions_total",
-            "Changes of the serving model, by what came of them.",
-            "Refused: the log and `fraudstream challenger list` tell why.",
-            "outcome",
         )
 
     def _counter(self, name: str, meaning: str, remedy: str, *labels: str) -> Counter:

@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import msgspec
+
 from fraudstream.core.challengers import KeyedChallenger
 from fraudstream.core.comparison import Guard
 from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import Report
+from fraudstream.core.handover import handed_over
 from fraudstream.core.labels import example_of
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import (
@@ -18,15 +21,16 @@ from fraudstream.core.messages import (
     LabelSource,
     LabelValue,
     Position,
+    TrainingExample,
     Transaction,
 )
-from fraudstream.core.model_commands import Handover
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.policy import Policy
 from fraudstream.core.reasons import Explainer
+from fraudstream.core.registry import Demote, ModelCommand, Promote, command_name
 from fraudstream.core.scoring import PartitionState, classify
 from fraudstream.core.serving import ServingModel
-from fraudstream.core.snapshot import encode_snapshot
+from fraudstream.core.snapshot import Snapshot, decode_snapshot
 from tests.model_building import transaction
 
 DELAY = timedelta(days=2)
@@ -52,7 +56,8 @@ def bad_terminals(days: int, a_day: int = 100, seed: int = 1) -> Iterator[Transa
 class PlayedStream:
     """Scores transactions by all that is learned, learns labels two days later, and runs a contest.
 
-    The guard promotes by itself; ``served`` lists who has served, with the day of event time it began.
+    The guard promotes by itself; ``served`` lists who has served, with the day of event time it began, and
+    ``commands`` what was obeyed.
     """
 
     def __init__(self, serving: ModelDesign, *challengers: KeyedChallenger, days: int = 10) -> None:
@@ -68,6 +73,8 @@ class PlayedStream:
         self.waiting: deque[Classification] = deque()
         self.truths: dict[int, LabelValue] = {}
         self.served: list[tuple[str, int]] = []
+        self.commands: list[str] = []
+        self.listeners: list[Callable[[TrainingExample, int], object]] = []
         self.reports: list[Report] = []
         self.rows = self.labels = 0
         self._handovers = 0
@@ -104,6 +111,8 @@ class PlayedStream:
             example = example_of(made, label, LabelPosition(0, self.labels), None)
             reports = self.contest.note(example, self.labels)
             self.learner.learn(example, self.labels)
+            for listen in self.listeners:
+                listen(example, self.labels)
             self.labels += 1
             self.reports += reports
             if leader := self.contest.leader(reports):
@@ -120,21 +129,21 @@ class PlayedStream:
         serving.version = max(1, learner.version)
 
     def promote(self, name: str, now: datetime) -> None:
-        """Do what the learner does when it is asked for it."""
-        weights = self.contest.challengers[name].snapshot()
+        """Do what the learner does when it is told to go on with a challenger."""
+        self.obey(self.contest.command(name, now), now)
+
+    def obey(self, command: ModelCommand, now: datetime, go_back_to: Snapshot | None = None) -> None:
+        """Do what the learner does: go on with a command's model, or at a rollback with an earlier state."""
         former = self.learner.state(now)
-        self.learner.go_on_with(weights)
-        handover = Handover(
-            id="p",
-            serving=name,
-            former=former.design.name,
-            version=self.learner.version + 1,
-            training_offset=self.learner.training_offset,
-            former_snapshot=encode_snapshot(former),
-            at=now,
-        )
+        if isinstance(command, Promote | Demote):
+            weights = decode_snapshot(command.snapshot)
+        else:
+            weights = go_back_to or former
+        here = self.learner.training_offset
+        self.learner = self.learner.with_model(msgspec.structs.replace(weights, training_offset=here))
+        handover = handed_over(command, former, self.learner.snapshot(now))
         self.contest.take_handover(handover, self._handovers, {})
         self._handovers += 1
-        self.served.append((name, now.toordinal()))
-        self.learner.version += 1
+        self.served.append((handover.serving, now.toordinal()))
+        self.commands.append(command_name(command))
         self.follow_learner()

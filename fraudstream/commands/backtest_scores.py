@@ -29,7 +29,7 @@ def writing_scores(path: Path) -> Iterator[TellScores]:
             def write(entries: Sequence[Entry], scores: Sequence[float]) -> None:
                 table.writerows(
                     (one.transaction_id, one.event_time.isoformat(), partition, repr(score))
-                    for (one, partition, _), score in zip(entries, scores, strict=True)
+                    for (one, partition, *_), score in zip(entries, scores, strict=True)
                 )
 
             yield write

@@ -26,10 +26,14 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a challenger stands by the settled days the guard looks at."""
+    """Where a challenger stands by the settled days the guard looks at.
+
+    ``taken_back``: a person has gone back from it, so the guard leaves it alone.
+    """
 
     name: str
     served_before: bool
+    taken_back: bool
     takes_part: bool
     training_offset: int
     servable: bool
@@ -52,6 +56,7 @@ def _standing(kept: Kept, state: ContestState, guard: Guard, budget: int) -> Sta
     return Standing(
         name=kept.name,
         served_before=kept.name in state.before,
+        taken_back=kept.name in state.taken_back,
         takes_part=not kept.behind,
         training_offset=kept.offset,
         servable=kept.snapshot is not None,
@@ -169,6 +174,8 @@ def _serving(stored: StoredContest) -> str:
 def _kind(one: Standing) -> str:
     if not one.takes_part:
         return "catching up"
+    if one.taken_back:
+        return "taken back"
     if one.served_before:
         return "served before"
     return "" if one.servable else "cannot be served"

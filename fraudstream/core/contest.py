@@ -12,14 +12,19 @@ from fraudstream.core.awaited_scores import AwaitedScores
 from fraudstream.core.challengers import Challenger, ChallengerFailed, Hearing, KeyedChallenger, NotServable
 from fraudstream.core.comparison import DayPair, Guard, compare, judge
 from fraudstream.core.contest_state import ContestState, Kept, Report
+from fraudstream.core.handover import Handover
 from fraudstream.core.learning import Outcome
 from fraudstream.core.messages import LabelValue, Position, TrainingExample
-from fraudstream.core.model_commands import Handover
+from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from fraudstream.core.terms import KEYS
 from fraudstream.core.watching import follow, moment
 
 MOST_DAYS = 35
 """Days of event time whose comparison is kept, a challenger: five weeks, at 8 KB a day."""
+
+PROMOTE = "promote"
+"""Command of a handover by which a challenger takes over; by any other one goes back."""
 
 _DAY = 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,6 +98,9 @@ class Contest:
         """Let every challenger score a transaction whose label is not known yet; none knows of the others."""
         if self.hearing.knows(source):
             return
+        if keys and max(keys) >= KEYS:
+            # A worker of newer code scored it, by terms appended to those known here.
+            keys = tuple(key for key in keys if key < KEYS)
         scores = {}
         for challenger in self._present():
             if challenger.offset <= self.state.offset:
@@ -210,17 +218,44 @@ class Contest:
     def leader(self, reports: Sequence[Report]) -> str | None:
         """Return the challenger that should take over by these reports: of several the one of lowest loss.
 
-        None while an earlier promotion waits for its answer.
+        None while an earlier command of the guard waits for its answer. One that a person has taken back
+        does not take over by itself.
         """
         if self.state.asked:
             return None
-        better = [one for one in reports if one.verdict.better and one.comparison.log_loss is not None]
+        better = [
+            one
+            for one in reports
+            if one.verdict.better
+            and one.comparison.log_loss is not None
+            and one.challenger not in self.state.taken_back
+        ]
         better.sort(key=lambda one: (one.comparison.log_loss.difference, one.challenger))  # type: ignore[union-attr] # filtered above
         return better[0].challenger if better else None
 
-    def take_handover(self, handover: Handover, offset: int, declared: Mapping[str, str]) -> None:
-        """Follow a change of the serving model: comparisons begin anew, and who served is a challenger now.
+    def command(self, name: str, now: datetime) -> Promote | Demote:
+        """Return the guard's command to let a challenger take over; it waits for the answer to that.
 
+        It takes the serving model back if that was promoted over this one, and promotes it otherwise.
+        """
+        state = self.state
+        kind = Demote if name == state.replaced else Promote
+        snapshot = self.challengers[name].snapshot()
+        state.asked = f"guard-{name}-{state.offset}"
+        return kind(
+            id=state.asked,
+            model=name,
+            by="guard",
+            reason=f"better than {state.serving} for {self.guard.days} days",
+            sent_at=now,
+            training_offset=snapshot.training_offset,
+            snapshot=encode_snapshot(snapshot),
+        )
+
+    def take_handover(self, handover: Handover, offset: int, declared: Mapping[str, str]) -> None:
+        """Follow a command that was obeyed: comparisons begin anew, and who served is a challenger now.
+
+        Comparisons begin anew after a rollback or relearning too: another state serves, if of the same name.
         ``declared``: declarations by name. Idempotent by offset.
 
         Raises
@@ -232,19 +267,25 @@ class Contest:
         if offset <= state.handover:
             return
         state.handover = offset
-        if handover.id == state.asked:
+        by_guard = handover.id == state.asked
+        if by_guard:
             state.asked = ""
         if handover.refusal:
             return
         for name in list(self.challengers):
             state.days.pop(name, None)
             state.began.pop(name, None)
+        state.serving, state.since = handover.serving, handover.version
+        if not handover.former:
+            return
         self.leave(handover.serving)
         self.leave(handover.former)
-        state.serving, state.since = handover.serving, handover.version
-        state.before = [
-            *(name for name in state.before if name not in {handover.serving, handover.former}),
-            handover.former,
-        ]
+        both = {handover.serving, handover.former}
+        state.before = [*(name for name in state.before if name not in both), handover.former]
+        state.taken_back = [name for name in state.taken_back if name not in both]
+        is_promotion = handover.command == PROMOTE
+        state.replaced = handover.former if is_promotion else ""
+        if not (is_promotion or by_guard):
+            state.taken_back.append(handover.former)
         weights = decode_snapshot(handover.former_snapshot)
         self.join(KeyedChallenger.of(weights, declared.get(handover.former, "")))

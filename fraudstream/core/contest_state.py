@@ -15,9 +15,11 @@ class ContestState(msgspec.Struct, omit_defaults=True):
     ``offset``: of the last training example heard. ``classified``: of the last classification scored of each
     partition; ``handover``: of the last answer of the learner taken. ``serving``: name of the serving model;
     ``since``: its first version, only its own scores are compared; ``before``: who served before, the last
-    one last. ``clock``: newest time a label came at, in seconds since 1970; ``settled``: newest day whose
-    labels are taken to be complete. ``days``: comparisons by challenger and day; ``began``: day each began
-    on, which is not a whole one. ``asked``: id of the promotion that waits for its answer.
+    one last; ``replaced``: the one it was promoted over, empty where it came otherwise; ``taken_back``: who
+    a person has gone back from, by a demotion or a rollback. ``clock``: newest time a label came at, in
+    seconds since 1970; ``settled``: newest day whose labels are taken to be complete. ``days``: comparisons
+    by challenger and day; ``began``: day each began on, which is not a whole one. ``asked``: id of the
+    guard's command that waits for its answer.
     """
 
     offset: int = -1
@@ -26,6 +28,8 @@ class ContestState(msgspec.Struct, omit_defaults=True):
     serving: str = STANDARD
     since: int = 1
     before: list[str] = []
+    replaced: str = ""
+    taken_back: list[str] = []
     clock: float = float("-inf")
     settled: int = -1
     days: dict[str, dict[int, DayPair]] = {}

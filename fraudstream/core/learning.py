@@ -6,6 +6,7 @@ snapshot and given the same examples reaches the same state.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import compress
@@ -15,7 +16,7 @@ from fraudstream.core.messages import LabelPosition, LabelValue, Position, Train
 from fraudstream.core.model_design import ModelDesign, only_kept
 from fraudstream.core.risk import EntityRisk, LookTables, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import KEYS, TERM_OF, TERMS
+from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
 
 REMEMBERED_LABELS = 200_000
 """Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
@@ -59,8 +60,6 @@ class Learner:
         Examples learned, corrections included.
     design
         Name and constants of the model.
-    command_offset
-        Offset of the last command obeyed, -1 before the first.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class Learner:
         self.design = design
         self.model = design.model()
         self._kept = design.kept_keys()
-        self.command_offset = -1
         self.tables = LookTables()
         self.risks: dict[str, EntityRisk] = {}
         self.typical = [0.0] * len(TERMS)
@@ -79,7 +77,7 @@ class Learner:
         self.training_offset = -1
         self.learned = 0
         self._changed: dict[str, None] = {}
-        self._labels: OrderedDict[Position, tuple[bool, tuple[LabelPosition, ...]]] = OrderedDict()
+        self._labels: OrderedDict[Position, tuple[bool | None, tuple[LabelPosition, ...]]] = OrderedDict()
         self._remembered_labels = remembered_labels
 
     def learn(self, example: TrainingExample, offset: int) -> Outcome:
@@ -102,8 +100,12 @@ class Learner:
         if before is fraud:
             return Outcome.REPEATED
         features = example.features
+        keys = example.keys
+        if keys and max(keys) >= KEYS:
+            # A worker of newer code scored it, by terms appended to those known here.
+            keys = tuple(key for key in keys if key < KEYS)
         self.take(
-            example.keys,
+            keys,
             fraud,
             (example.event_time - _EPOCH).total_seconds(),
             None if features is None else (features.ratio, features.relative_amount),
@@ -160,16 +162,33 @@ class Learner:
         window = min(samples, TYPICAL_WINDOW)
         for key in keys:
             term = TERM_OF[key]
+            if term in RARE_TERMS:
+                continue  # a typical transaction has none
             typical[term] += (weights[key] - typical[term]) / window
 
     def remember(self, example: TrainingExample) -> None:
         """Note the label of an example without learning it: after a restart, so as not to learn it again."""
+        self._note(example, example.label is LabelValue.FRAUD)
+
+    def skip(self, example: TrainingExample, offset: int) -> None:
+        """Pass over an example of the training log as left out: it is not learned now and not later."""
+        if offset > self.training_offset:
+            self.training_offset = offset
+            self.remember_left_out(example)
+
+    def remember_left_out(self, example: TrainingExample) -> None:
+        """Note the label of an example that was left out: its transaction counts as labelled as before."""
+        known = self._labels.get(example.source)
+        self._note(example, known[0] if known is not None else _as_fraud(example.replaces))
+
+    def _note(self, example: TrainingExample, learned: bool | None) -> None:
+        """Note a label as seen, and what is learned of its transaction; ``None`` for nothing."""
         known = self._labels.get(example.source)
         position = example.label_position
         if known is not None and _is_old(position, known[1]):
             return
         others = () if known is None else tuple(p for p in known[1] if p.partition != position.partition)
-        self._labels[example.source] = (example.label is LabelValue.FRAUD, (position, *others))
+        self._labels[example.source] = (learned, (position, *others))
         self._labels.move_to_end(example.source)
         if len(self._labels) > self._remembered_labels:
             self._labels.popitem(last=False)
@@ -202,13 +221,13 @@ class Learner:
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
             design=self.design,
-            command_offset=self.command_offset,
         )
 
-    def go_on_with(self, weights: Snapshot) -> None:
-        """Go on with the weights and constants of another model that has learned the same examples.
+    def with_model(self, weights: Snapshot) -> Self:
+        """Return a learner with the weights and constants of another model that has come to the same offset.
 
-        What labels have taught about looks and terminals stays, and so do version and offsets.
+        What labels have taught about looks and terminals stays, and so do version and counts. Both share
+        that: learn with one of them only from now on.
 
         Raises
         ------
@@ -221,7 +240,10 @@ class Learner:
                 f"expected a model of training offset {self.training_offset}, got {weights.training_offset}"
             )
             raise ValueError(fault)
-        self._take_weights(weights)
+        made = copy(self)
+        made._changed = {}
+        made._take_weights(weights)
+        return made
 
     def _take_weights(self, snapshot: Snapshot) -> None:
         self.design = snapshot.design
@@ -257,7 +279,6 @@ class Learner:
         learner.version = snapshot.version
         learner.training_offset = snapshot.training_offset
         learner.learned = snapshot.learned
-        learner.command_offset = snapshot.command_offset
         return learner
 
 

@@ -4,7 +4,8 @@ Slices do not need this (see ``lane``), and could not afford it. The learner doe
 risks are one state in two topics, published a few times a second.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -19,6 +20,10 @@ class AtomicRecord(NamedTuple):
     key: bytes
     value: bytes | None
     headers: Headers = ()
+
+
+Send = Callable[[Sequence[AtomicRecord]], Awaitable[list[int]]]
+"""Sends records within a transaction and returns their offsets, once the broker has them."""
 
 
 class AtomicPublisher:
@@ -58,18 +63,11 @@ class AtomicPublisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def publish(
-        self,
-        first: Sequence[AtomicRecord],
-        last: AtomicRecord,
-        offset_header: str,
-        beside: Sequence[AtomicRecord] = (),
-    ) -> int:
+    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
         """Publish ``first``, then ``last``, and return the offset of ``last``.
 
-        A header of ``last`` names the highest offset of ``first``, or -1 if there is none; ``beside`` goes
-        with them and is not named. All become visible together, or none: after any error nothing of it is
-        visible.
+        A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
+        visible together, or none: after any error nothing of it is visible.
 
         Raises
         ------
@@ -78,22 +76,34 @@ class AtomicPublisher:
         aiokafka.errors.KafkaError
             The broker did not take them in time.
         """
+        async with self.transaction() as send:
+            highest = max(await send(first), default=-1)
+            headers = (*last.headers, (offset_header, str(highest).encode()))
+            (offset,) = await send([last._replace(headers=headers)])
+        return offset
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Send]:
+        """Publish whatever is sent within the block together when it is left, or nothing after any error.
+
+        Raises
+        ------
+        aiokafka.errors.ProducerFenced
+            Another process is the publisher now.
+        aiokafka.errors.KafkaError
+            The broker did not take it in time.
+        """
         producer = self._producer
         assert producer is not None, "start() comes first"  # noqa: S101 - a fault of ours
-        async with producer.transaction():
+
+        async def send(records: Sequence[AtomicRecord]) -> list[int]:
             sent = [
                 await producer.send(
                     record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
                 )
-                for record in (*beside, *first)
+                for record in records
             ]
-            highest = -1
-            for number, future in enumerate(sent):
-                offset = (await future).offset
-                if number >= len(beside):
-                    highest = offset
-            headers = [*last.headers, (offset_header, str(highest).encode())]
-            done = await producer.send_and_wait(
-                last.topic, last.value, key=last.key, partition=0, headers=headers
-            )
-        return int(done.offset)
+            return [int((await future).offset) for future in sent]
+
+        async with producer.transaction():
+            yield send

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fraudstream.challenger_file import load_challengers, parse_challengers
-from fraudstream.core.challengers import KeyedChallenger, RiverChallenger
+from fraudstream.core.challengers import KeyedChallenger
+from fraudstream.core.river_challengers import RiverChallenger
 from fraudstream.errors import InvalidInput
 
 
