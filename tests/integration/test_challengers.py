@@ -127,7 +127,7 @@ def test_a_poor_model_promoted_by_a_person_is_taken_back_by_the_guard_through_ki
         lambda: states(installation).get("poor", -1) >= days.sent - 1, "the challengers have learned it all"
     )
     assert served(installation) == [], "nobody is better yet"
-    refused = installation.run("challenger", "promote", "bayes", check=False)
+    refused = installation.run("challenger", "promote", "bayes", "--reason", "a try", check=False)
     assert refused.returncode == 1
     assert "has no weights that belong to keys" in refused.stderr
 

@@ -1,5 +1,6 @@
 """Challengers by the stream's own core code: who is promoted, who never, who is taken back."""
 
+import msgspec
 import pytest
 from river import linear_model, optim, tree
 
@@ -12,18 +13,24 @@ from fraudstream.core.challengers import (
 from fraudstream.core.comparison import Guard
 from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import decode_contest, encode_contest
+from fraudstream.core.handover import Handover, not_handed_over
 from fraudstream.core.learner import PRIOR_LOGIT
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Position
 from fraudstream.core.model_design import ModelDesign
+from fraudstream.core.registry import Demote, Promote, Rollback
 from fraudstream.core.river_challengers import RiverChallenger, exported
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from fraudstream.core.terms import KEYS
 from fraudstream.errors import InvalidInput
 from tests.contest_playing import NOW, PlayedStream, bad_terminals
 from tests.model_building import example
 
 POOR = ("terminal", "card and terminal")
 """Families without which a model is worse in this stream: what labels tell of terminals."""
+
+
+ROLLBACK = Rollback(id="r", by="ann", reason="a try", sent_at=NOW, version=1)
 
 
 def keyed(name: str, **constants: object) -> KeyedChallenger:
@@ -71,13 +78,93 @@ def test_a_worse_one_is_never_promoted_an_equal_one_not_a_better_one_is_and_is_t
     assert stream.commands == ["promote", "demote"]
     assert stream.served[0][1] < spoiled_on < stream.served[1][1]
     first, second = served[0][1], served[1][1]
-    told = [(one.challenger, one.told_at.toordinal() - NOW.toordinal(), one) for one in stream.reports]
-    twins = [one for name, day, one in told if name == "twin" and day < first]
+    days = [(one.challenger, one.told_at.toordinal() - NOW.toordinal(), one) for one in stream.reports]
+    twins = [one for name, day, one in days if name == "twin" and day < first]
     differences = {one.comparison.log_loss.difference for one in twins if one.comparison.log_loss}
     assert differences == {0.0}, "an equal one scores alike, to the last bit"
-    assert {name for name, day, one in told if one.verdict.better and day <= first} == {"full"}
-    assert not [name for name, day, one in told if one.verdict.better and first < day < second]
+    assert {name for name, day, one in days if one.verdict.better and day <= first} == {"full"}
+    assert not [name for name, day, one in days if one.verdict.better and first < day < second]
     assert "stiff" not in [name for name, _ in served]
+
+
+def test_a_model_that_a_person_went_back_from_does_not_take_over_by_itself() -> None:
+    #   plain serves ──► full promoted by the guard ──► rolled back ──► full is better, and stays beside
+    stream = PlayedStream(ModelDesign("plain", without=POOR), keyed("full"), days=7)
+
+    def roll_back(day: int) -> None:
+        if stream.served and day == stream.served[0][1] + 2:
+            earlier = stream.contest.challengers["plain"].snapshot()
+            stream.obey(ROLLBACK, NOW, earlier)
+
+    stream.play(bad_terminals(50), roll_back)
+    state = stream.contest.state
+    assert [name for name, _ in stream.served] == ["full", "plain"]
+    assert stream.commands == ["promote", "rollback"]
+    assert (state.before, state.taken_back, state.replaced) == (["full"], ["full"], "")
+    assert [one for one in stream.reports[-3:] if one.challenger == "full" and one.verdict.better]
+    stream.promote("full", NOW)
+    assert (state.before, state.taken_back, state.replaced) == (["plain"], [], "plain")
+
+
+def told(command: str, serving: str, former: str = "", version: int = 9) -> Handover:
+    state_of = encode_snapshot(keyed(former).snapshot()) if former else b""
+    return Handover(
+        id="a",
+        command=command,
+        serving=serving,
+        former=former,
+        version=version,
+        former_snapshot=state_of,
+        at=NOW,
+    )
+
+
+@pytest.mark.parametrize("command", ["rollback", "relearn"])
+def test_days_begin_anew_when_the_serving_model_goes_back_in_time(command: str) -> None:
+    held = contest(keyed("one"))
+    for number in range(200):
+        one = example(number, "fraud" if number % 5 == 0 else "genuine")
+        held.score(one.source, one.keys)
+        held.note(one, number)
+    assert held.state.began.keys() == {"one"}
+    held.take_handover(told(command, "standard"), 0, {})
+    assert (held.state.days, held.state.began, held.state.since) == ({}, {}, 9)
+    assert (list(held.challengers), held.state.before, held.state.taken_back) == (["one"], [], [])
+    later = example(200, event_time=NOW.replace(year=2026, month=12), model_version=8)
+    held.score(later.source, later.keys)
+    held.note(later, 200)
+    assert held.state.began == {}, "scored before the serving model went back"
+
+
+def test_the_guard_takes_back_only_what_was_promoted() -> None:
+    held = contest(keyed("one"), keyed("two"))
+    assert isinstance(held.command("one", NOW), Promote)
+    held.take_handover(told("promote", "one", "standard"), 0, {})
+    assert isinstance(held.command("standard", NOW), Demote), "one was promoted over it"
+    assert isinstance(held.command("two", NOW), Promote)
+    held.take_handover(told("demote", "standard", "one"), 1, {})
+    assert held.state.taken_back == ["one"], "a person did that, nobody has asked for the guard's answer"
+    held.take_handover(told("promote", "two", "standard"), 2, {})
+    asked = held.command("standard", NOW)
+    answer = msgspec.structs.replace(told("demote", "standard", "two"), id=asked.id)
+    held.take_handover(answer, 3, {})
+    assert held.state.taken_back == ["one"], "two may earn it again"
+    assert isinstance(held.command("two", NOW), Promote), "standard came by no promotion"
+
+
+def test_a_refused_command_of_the_guard_is_answered_and_nothing_changes() -> None:
+    held = contest(keyed("one"))
+    asked = held.command("one", NOW)
+    assert held.leader([]) is None
+    held.take_handover(not_handed_over(asked, "no", NOW, "standard"), 0, {})
+    assert (held.state.asked, held.state.serving, list(held.challengers)) == ("", "standard", ["one"])
+
+
+def test_keys_of_newer_code_are_passed_over() -> None:
+    held = contest(keyed("one"))
+    held.score(Position(1, 0, 0), (10, KEYS + 5))
+    held.score(Position(1, 0, 1), (10,))
+    assert held.awaited.of(Position(1, 0, 0)) == held.awaited.of(Position(1, 0, 1)) != {}
 
 
 def test_who_is_taken_back_has_gone_on_learning_meanwhile() -> None:
