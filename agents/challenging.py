@@ -21,7 +21,7 @@ from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import Report, encode_contest, encode_report
 from fraudstream.core.handover import decode_handover
 from fraudstream.core.messages import Position
-from fraudstream.core.registry import ModelCommand, encode_command
+from fraudstream.core.registry import ModelCommand, decode_standing, encode_command
 from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.broadcast import Apply
@@ -35,6 +35,7 @@ from fraudstream.promoting import teach
 from fraudstream.rebuilding import ModelRebuilder
 from fraudstream.topics import Topic
 from tables.challenger_states import CONTEST_KEY, read_stored, restore_contest, state_rows
+from tables.serving_model import STANDING_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +140,9 @@ class RunChallengers:
         state = self._contest.state
         if stored.state is None:  # the first start: what is classified already is nobody's to score
             state.classified = await self._ends_of_classifications()
-            if serving is not None:
+            if last is not None and serving is not None:
                 state.serving, state.offset = serving.design.name, serving.training_offset
+                state.since = max(1, decode_standing(dict(last.headers).get(STANDING_HEADER)).lineage)
         restore_contest(self._contest, stored, self._declared, serving)
 
     async def _ends_of_classifications(self) -> dict[int, int]:

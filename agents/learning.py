@@ -167,7 +167,7 @@ class LearnExamples:
         log.warning("model command taken", extra=told)
         try:
             await self._learn_up_to(command.reaches, rebuilder)
-            state = await rebuilder.follow(command, self._learner, model.standing.left_out)
+            state = await rebuilder.follow(command, self._learner, model.standing)
             snapshot = await model.replace(self._learner, state, command, offset)
         except (InvalidInput, InvalidSnapshot) as exc:
             await model.refuse(command, offset, str(exc), self._learner.design.name)

@@ -43,21 +43,25 @@ async def teach(log: ExampleLog, challenger: Challenger, goal: Callable[[], int]
         at = end + 1
 
 
-async def promoted(log: ExampleLog, command: Promote | Demote, present: Learner) -> Learner:
+async def promoted(log: ExampleLog, command: Promote | Demote, present: Learner, lineage: int) -> Learner:
     """Return a learner that goes on with the model a command brings, at the place of the present one.
 
     Weights and constants are the model's, taught what it has not learned yet; what labels have taught about
     looks and terminals is the present learner's. The present one is not changed, and not to be used again
-    once the other is.
+    once the other is. ``lineage`` is the version of the last command obeyed.
 
     Raises
     ------
     InvalidInput
-        It serves already, has come to another place than the command says or one that is not in the training
-        log, or examples are gone that it has not learned.
+        Another command was obeyed since this one was given. The model serves already, has come to another
+        place than the command says or one that is not in the training log, or examples are gone that it has
+        not learned.
     InvalidSnapshot
         Its state is none.
     """
+    if command.since < lineage:
+        fault = f"another command came first: version {lineage} has begun to serve since this one was given"
+        raise InvalidInput(fault)
     found = decode_snapshot(command.snapshot)
     name, offset, here = found.design.name, found.training_offset, present.training_offset
     if (name, offset) != (command.model, command.training_offset):

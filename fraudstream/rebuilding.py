@@ -9,7 +9,7 @@ from fraudstream.core.kept_model import HEAD, KeptModel, decode_kept
 from fraudstream.core.learning import REMEMBERED_LABELS, Learner
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.model_design import ModelDesign
-from fraudstream.core.registry import Demote, Entry, LeftOut, ModelCommand, Promote, Rollback
+from fraudstream.core.registry import Demote, Entry, LeftOut, ModelCommand, Promote, Rollback, Standing
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
 from fraudstream.promoting import promoted
 from fraudstream.registry import Logs, ModelRegistry
@@ -169,14 +169,12 @@ class ModelRebuilder:
             await self._advance(learner, left_out, entry)
             yield entry, learner
 
-    async def follow(
-        self, command: ModelCommand, present: Learner, left_out: tuple[LeftOut, ...] = ()
-    ) -> NewState:
+    async def follow(self, command: ModelCommand, present: Learner, standing: Standing) -> NewState:
         """Return the state a command leads to, at the place the present learner has come to.
 
         After a rollback everything from the version's offset to here is left out; it is not learned again.
-        A relearning learns by the constants and terms of the present model. After a promotion ``left_out``
-        stays, which the present learner has not learned.
+        A relearning learns by the constants and terms of the present model. After a promotion what is left
+        out stays so, as far as it does not lie in the weights.
 
         Raises
         ------
@@ -187,7 +185,8 @@ class ModelRebuilder:
         """
         here = present.training_offset
         if isinstance(command, Promote | Demote):
-            return NewState(await promoted(self, command, present), left_out, present.version)
+            learner = await promoted(self, command, present, standing.lineage)
+            return NewState(learner, standing.left_out, present.version)
         if isinstance(command, Rollback):
             entry = await self._registry.find(command.version)
             learner, left_out = await self.rebuild(entry)

@@ -146,16 +146,19 @@ def _change(  # noqa: PLR0913, PLR0917 - what is asked of whom
     if kept.behind:
         msg = f"challenger {name} has not learned every label yet; try again when it has"
         raise InvalidInput(msg)
-    snapshot = decode_snapshot(kept.snapshot)
+    snapshot, state = decode_snapshot(kept.snapshot), stored.state or ContestState()
     command = kind(
-        **asked(reason, by), model=name, training_offset=snapshot.training_offset, snapshot=kept.snapshot
+        **asked(reason, by),
+        model=name,
+        training_offset=snapshot.training_offset,
+        since=state.since,
+        snapshot=kept.snapshot,
     )
     answer = answered(settings, command, wait)
     if answer is not None:
-        former = (stored.state or ContestState()).serving
         click.echo(
             f"{name} serves from version {answer.version} on (training offset {answer.training_offset});"
-            f" {former} goes on beside it"
+            f" {state.serving} goes on beside it"
         )
 
 

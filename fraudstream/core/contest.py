@@ -249,6 +249,7 @@ class Contest:
             reason=f"better than {state.serving} for {self.guard.days} days",
             sent_at=now,
             training_offset=snapshot.training_offset,
+            since=state.since,
             snapshot=encode_snapshot(snapshot),
         )
 

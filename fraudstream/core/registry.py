@@ -88,10 +88,13 @@ class _Change(_Command, frozen=True, kw_only=True, omit_defaults=True):
     ``model`` is its name. ``snapshot`` is its state, as
     :func:`~fraudstream.core.snapshot.encode_snapshot` writes it, and ``training_offset`` the last example in
     that: the learner first teaches it those that came since. The registry does not repeat the state.
+    ``since`` is the version from which on the serving model serves as far as the sender knows: the command is
+    refused if another was obeyed meanwhile.
     """
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     training_offset: _Offset
+    since: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     snapshot: bytes = b""
 
     @property

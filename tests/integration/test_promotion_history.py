@@ -64,6 +64,7 @@ def tell(stack: Stack, kind: type[Promote | Demote], name: str, number: int) -> 
         sent_at=NOON,
         model=name,
         training_offset=found.offset,
+        since=max(1, entries(stack)[-1].lineage),
         snapshot=found.snapshot,
     )
     stack.send("model-commands", encode_command(command), key=command.id, partition=0)

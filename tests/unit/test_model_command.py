@@ -83,8 +83,11 @@ def test_one_version_is_shown_with_what_was_left_out() -> None:
             Relearn(**ASKED, until=500, since=20, without=("shop-7", "customer")),
             "relearn until 500 without shop-7, customer since 20 (ann@desk: poison)",
         ),
-        (Promote(**ASKED, model="slow", training_offset=5), "promote slow (ann@desk: poison)"),
-        (Demote(**ASKED, model="standard", training_offset=5), "go back to standard (ann@desk: poison)"),
+        (Promote(**ASKED, model="slow", training_offset=5, since=1), "promote slow (ann@desk: poison)"),
+        (
+            Demote(**ASKED, model="standard", training_offset=5, since=1),
+            "go back to standard (ann@desk: poison)",
+        ),
     ],
 )
 def test_a_command_is_told_in_one_line(asked: ModelCommand, told: str) -> None:

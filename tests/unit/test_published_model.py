@@ -1,14 +1,12 @@
 """What the learner publishes of a version, and what it refuses to publish, without a broker."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from fraudstream.context import WorkerContext
 from fraudstream.core.code_version import code_version
-from fraudstream.core.handover import Handover, decode_handover
 from fraudstream.core.kept_model import HEAD, decode_kept
 from fraudstream.core.learning import Learner
 from fraudstream.core.model_design import ModelDesign
@@ -19,59 +17,17 @@ from fraudstream.core.registry import (
     Promote,
     Refusal,
     Rollback,
-    decode_record,
     decode_standing,
 )
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
-from fraudstream.delivery.atomic import AtomicRecord, Send
+from fraudstream.delivery.atomic import AtomicRecord
 from fraudstream.errors import InvalidInput, StoreUnavailable
 from fraudstream.rebuilding import NewState
 from fraudstream.settings import Settings
 from tables.published_model import MODEL, PublishedModel
 from tables.serving_model import RISK_OFFSET_HEADER, STANDING_HEADER
+from tests.memory_logs import MemoryPublisher
 from tests.model_building import NOON, example
-
-
-class MemoryPublisher:
-    """Keeps what is published, transaction by transaction."""
-
-    def __init__(self) -> None:
-        self.transactions: list[list[AtomicRecord]] = []
-        self._ends: dict[str, int] = {}
-
-    async def start(self) -> None:
-        """Nobody else publishes here."""
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Send]:
-        sent: list[AtomicRecord] = []
-
-        async def send(records: Sequence[AtomicRecord]) -> list[int]:
-            offsets = []
-            for record in records:
-                offsets.append(self._ends.get(record.topic, 0))
-                self._ends[record.topic] = offsets[-1] + 1
-                sent.append(record)
-            return offsets
-
-        yield send
-        self.transactions.append(sent)
-        for topic in {record.topic for record in sent}:
-            self._ends[topic] += 1  # the marker
-
-    def last(self, topic: str) -> list[AtomicRecord]:
-        return [record for record in self.transactions[-1] if record.topic == topic]
-
-    def entry(self) -> Entry | Refusal:
-        return decode_record(self.last("model-registry")[0].value)
-
-    def handover(self) -> Handover:
-        (told,) = self.last("model-handovers")
-        return decode_handover(told.value)
-
-    def risks(self) -> dict[str, bool]:
-        """Return the terminals whose risk went out last, and whether it was taken away."""
-        return {record.key.decode(): record.value is None for record in self.last("entity-risk")}
 
 
 @pytest.fixture
@@ -182,6 +138,7 @@ async def test_a_promotion_is_kept_whole_and_hands_the_former_model_over_in_its_
         sent_at=NOON,
         model="careful",
         training_offset=2,
+        since=1,
         snapshot=encode_snapshot(found),
     )
     made = learner.with_model(found)
