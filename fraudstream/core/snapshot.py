@@ -27,7 +27,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
     ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
     *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
-    relative to.
+    relative to. ``trust``: the accounts of label sources, as
+    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept.
     """
 
     version: int
@@ -41,6 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
+    trust: bytes = b""
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -56,6 +58,7 @@ class _Body(msgspec.Struct, array_like=True):
     squares: bytes
     tables: LookTables
     typical: tuple[float, ...]
+    trust: bytes = b""
 
 
 class _Envelope(msgspec.Struct, array_like=True):
@@ -91,6 +94,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables,
             typical=snapshot.typical,
+            trust=snapshot.trust,
         )
     )
     return _encoder.encode(_Envelope(MAGIC, FORMAT_VERSION, hashlib.sha256(body).digest(), body))
@@ -163,6 +167,7 @@ def _checked(body: _Body) -> Snapshot:
         squares=squares,
         tables=body.tables,
         typical=body.typical,
+        trust=body.trust,
     )
 
 
