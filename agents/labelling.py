@@ -20,6 +20,7 @@ from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage
 from fraudstream.ports import Archived
+from fraudstream.presuming import PresumeGenuine
 from tables.waiting_labels import WaitingLabel, WaitingLabels, waiting_labels
 
 #: How often waiting labels are looked through for those that are due.
@@ -210,3 +211,5 @@ def attach(app: AgentApp) -> None:
     agent = LabelTransactions(app, table, lane)
     lane.attach(agent, agent_name="label_transactions")
     app.starts_after(WaitingSweep(agent))
+    if app.context.settings.presume_genuine:
+        app.starts_after(PresumeGenuine(app.context, lane))

@@ -11,8 +11,10 @@ import msgspec
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import decode_training_example
-from fraudstream.core.learning import REMEMBERED_LABELS, Learner, Outcome
+from fraudstream.core.learning import REMEMBERED_LABELS, HeldExample, Learner, Limits, Outcome
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
+from fraudstream.core.source_alarms import encode_held, held_key, source_alarm
+from fraudstream.core.watching import Alarm, encode_alarm
 from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.broadcast import Broadcast
 from fraudstream.delivery.slices import RecordSlice
@@ -34,8 +36,12 @@ class LearnExamples:
 
     def __init__(self, app: AgentApp) -> None:
         self._context = app.context
+        settings = app.context.settings
+        self._limits = Limits(
+            terminals=settings.terminals_kept, labels_per_day=settings.source_labels_per_day
+        )
         self._publisher = AtomicPublisher(f"{app.conf.id}-publisher", app.context.kafka)
-        self._learner = Learner()
+        self._learner = Learner(limits=self._limits)
         self._dead_letters = app.context.dead_letters()
         self._published = -1
         self._next_publication = 0.0
@@ -49,16 +55,16 @@ class LearnExamples:
         topics, reader = self._context.topics, self._context.log_reader
         risks = await self._read_risks()
         last = await reader.last_record(topics.model_snapshots.name, 0)
-        self._learner = Learner()
+        self._learner = Learner(limits=self._limits)
         if last is not None and last.value is not None:
-            self._learner = Learner.restore(decode_snapshot(last.value), risks)
+            self._learner = Learner.restore(decode_snapshot(last.value), risks, limits=self._limits)
         self._published = self._learner.training_offset
         end = self._published + 1
         async for record in reader.read(
             topics.training_examples.name, 0, max(0, end - REMEMBERED_LABELS), end
         ):
             try:
-                self._learner.remember(decode_training_example(record.value))
+                self._learner.remember(decode_training_example(record.value), record.offset)
             except InvalidMessage:
                 continue  # it went to the dead letters when it was new
         log.info(
@@ -115,14 +121,41 @@ class LearnExamples:
         snapshot = self._learner.snapshot(datetime.now(UTC))
         encoded = encode_snapshot(snapshot)
         risks = [
-            AtomicRecord(topics.entity_risk.name, key.encode(), _encode_row(row)) for key, row in rows.items()
+            AtomicRecord(topics.entity_risk.name, key.encode(), None if row is None else _encode_row(row))
+            for key, row in rows.items()
         ]
         model = AtomicRecord(topics.model_snapshots.name, SNAPSHOT_KEY, encoded)
-        await self._publisher.publish(risks, model, RISK_OFFSET_HEADER)
+        held, alarms = (
+            self._learner.take_held(),
+            [source_alarm(one) for one in self._learner.take_quarantines()],
+        )
+        beside = [
+            AtomicRecord(topics.quarantined_labels.name, held_key(one), encode_held(one)) for one in held
+        ]
+        beside += [
+            AtomicRecord(topics.model_alarms.name, alarm.key.encode(), encode_alarm(alarm))
+            for alarm in alarms
+        ]
+        await self._publisher.publish(risks, model, RISK_OFFSET_HEADER, beside)
+        self._tell(held, alarms)
         self._published = max(offset, snapshot.training_offset)
         self._context.metrics.model_version.set(snapshot.version)
         self._context.metrics.training_offset.set(snapshot.training_offset)
         self._context.metrics.snapshot_bytes.set(len(encoded))
+
+    def _tell(self, held: Sequence[HeldExample], alarms: Sequence[Alarm]) -> None:
+        metrics, learner = self._context.metrics, self._learner
+        for one in held:
+            metrics.labels_held.labels(source=one.example.label_source, reason=one.reason).inc()
+        for alarm in alarms:
+            log.warning("source of labels quarantined", extra={"alarm": alarm.key, "meaning": alarm.text})
+            metrics.model_alarms.labels(detector=alarm.detector).inc()
+        metrics.sources_quarantined.set(len(learner.trust.quarantined()))
+        metrics.terminals.set(len(learner.risks))
+        forgotten, learner.forgotten = learner.forgotten, 0
+        if forgotten:
+            metrics.terminals_forgotten.inc(forgotten)
+            log.warning("terminals forgotten, too many are labelled", extra={"forgotten": forgotten})
 
     def _count(self, learned: int, part: RecordSlice) -> None:
         self._context.metrics.examples_learned.inc(learned)

@@ -31,8 +31,10 @@ analyst who looks again tells a dishonest chargeback. Whole steps for all: other
 def overrules(newer: LabelSource, older: LabelSource) -> bool:
     """Return whether a later label of one kind replaces an earlier one of another.
 
-    >>> overrules(LabelSource.CUSTOMER, LabelSource.PRESUMED), overrules(LabelSource.PRESUMED, LabelSource.CUSTOMER)
-    (True, False)
+    >>> overrules(LabelSource.CUSTOMER, LabelSource.PRESUMED)
+    True
+    >>> overrules(LabelSource.PRESUMED, LabelSource.CUSTOMER)
+    False
     """
     return STANDINGS[newer].rank >= STANDINGS[older].rank
 
@@ -79,6 +81,6 @@ def check_source_text(source_text: str) -> str:
     kind, colon, _ = source_text.partition(":")
     kinds = [one.value for one in LabelSource]
     if not source_text.strip(":") or (colon and kind and kind not in kinds):
-        fault = f"expected kind, kind:name or name of a label source (kinds: {', '.join(kinds)}), got {source_text!r}"
+        fault = f"expected kind, kind:name or :name ({', '.join(kinds)} are the kinds), got {source_text!r}"
         raise InvalidInput(fault)
     return source_text

@@ -166,8 +166,8 @@ class LabelTrust(msgspec.Struct, array_like=True):
     ) -> tuple[Held | None, Quarantine | None]:
         """Take one label that was never seen before; say why it must not be learned, if it must not.
 
-        The second value is the quarantine that this very label led to. Presumed labels are this system's own
-        and always believed; released ones end the quarantine of their source.
+        The second value is the quarantine that this very label led to. What is presumed genuine is believed;
+        released labels end the quarantine of their source.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class LabelTrust(msgspec.Struct, array_like=True):
         self._advance(at)
         score = min(max(example.score, _LEAST), _MOST)
         place, fraud = bisect_right(SCORES, example.score), example.label is LabelValue.FRAUD
-        if example.label_source is LabelSource.PRESUMED:
+        if example.label_source is LabelSource.PRESUMED and not fraud:
             self.everyone.add(place, 1.0, 0.0)
             self.expected.add(place, 1.0 - score, score)
             return None, None
@@ -219,7 +219,7 @@ class LabelTrust(msgspec.Struct, array_like=True):
         return held, found
 
     def was_held(self, example: TrainingExample, offset: int) -> bool:
-        """Return whether the example at an offset was held back; known of the latest :data:`MOST_SPANS` spans."""
+        """Return whether the example at an offset was held back; known of the latest spans."""
         account = self.accounts.get(source_name(example.label_source, example.labelled_by))
         return (
             account is not None

@@ -1,8 +1,8 @@
 """History with labels as people report them: several a transaction, at their own times, some of them wrong.
 
-Like :class:`~fraudstream.core.prequential.OfflinePass` it runs the stream's own code in one process, but labels
-take the whole way of the live stream: judged against the label before, made a training example, and handed to
-:meth:`Learner.learn <fraudstream.core.learning.Learner.learn>`, which believes their source or does not.
+Like :class:`~fraudstream.core.prequential.OfflinePass` it runs the stream's own code in one process, but
+labels take the whole way of the live stream: judged against the label before, made a training example, and
+handed to :meth:`Learner.learn <fraudstream.core.learning.Learner.learn>`, which believes their source or not.
 """
 
 from collections.abc import Callable, Sequence

@@ -58,11 +58,17 @@ class AtomicPublisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
+    async def publish(
+        self,
+        first: Sequence[AtomicRecord],
+        last: AtomicRecord,
+        offset_header: str,
+        beside: Sequence[AtomicRecord] = (),
+    ) -> int:
         """Publish ``first``, then ``last``, and return the offset of ``last``.
 
         A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
-        visible together, or none: after any error nothing of it is visible.
+        visible together, with what is ``beside`` them, or none: after any error nothing of it is visible.
 
         Raises
         ------
@@ -74,15 +80,20 @@ class AtomicPublisher:
         producer = self._producer
         assert producer is not None, "start() comes first"  # noqa: S101 - a fault of ours
         async with producer.transaction():
-            sent = [
-                await producer.send(
-                    record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
-                )
-                for record in first
+            aside, sent = [
+                [
+                    await producer.send(
+                        record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
+                    )
+                    for record in records
+                ]
+                for records in (beside, first)
             ]
             highest = -1
             for future in sent:
                 highest = (await future).offset
+            for future in aside:
+                await future
             headers = [*last.headers, (offset_header, str(highest).encode())]
             done = await producer.send_and_wait(
                 last.topic, last.value, key=last.key, partition=0, headers=headers
