@@ -1,7 +1,7 @@
 """Transactions that nobody has said anything about for the label wait are presumed genuine.
 
-They become labels like any other, by position, so that one place judges all labels (``agents/labelling``): one
-that comes after a real label changes nothing, and a real one that comes later corrects it.
+They become labels like any other, by position, so that one place judges all labels (``agents/labelling``):
+one that comes after a real label changes nothing, and a real one that comes later corrects it.
 """
 
 import asyncio

@@ -38,8 +38,8 @@ class Report(NamedTuple):
     labelled_by: str | None = None
 
 
-class _Seen(NamedTuple):
-    """A transaction as its label will find it."""
+class Scored(NamedTuple):
+    """A transaction as its labels will find it, and when it was scored in the pass's time."""
 
     source: Position
     event_time: datetime
@@ -47,13 +47,15 @@ class _Seen(NamedTuple):
     keys: tuple[int, ...]
     look: tuple[float, float, float] | None
     score: float
-    last: bool
+    at: float
 
 
 class ReportedPass:
     """Scores transactions in the order given, each after every label reported by then.
 
     Time is the highest event time so far. Labels due at the same time come in the order they were given.
+
+    ``scored`` is the last transaction scored; ``learner`` and ``serving`` are up to date.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ class ReportedPass:
         self.states = [PartitionState(partitions) for _ in range(partitions)]
         self.offset = -1
         self._learned = learned
-        self._waiting: list[tuple[float, int, Report, _Seen]] = []
+        self._waiting: list[tuple[float, int, Report, Scored]] = []
         self._known: dict[Position, KnownLabel] = {}
         self._labels = 0
         self._count = 0
@@ -92,52 +94,52 @@ class ReportedPass:
         logit = serving.intercept + sum(map(serving.weights.__getitem__, keys))
         score = probability(logit)
         state.fold(transaction, self._count, observation, history)
-        if reports:
-            look = None
-            if observation.amount is not None:
-                look = (observation.ratio, observation.relative_amount, observation.spike)
-            source = Position(1, partition, self._count)
-            last = max(reports, key=lambda one: one.delay_seconds)
-            for report in reports:
-                seen = _Seen(
-                    source, transaction.event_time, transaction.terminal_id, keys, look, score, report is last
-                )
-                self._labels += 1
-                heappush(self._waiting, (self.clock + report.delay_seconds, self._labels, report, seen))
+        look = None
+        if observation.amount is not None:
+            look = (observation.ratio, observation.relative_amount, observation.spike)
+        source = Position(1, partition, self._count)
+        self.scored = Scored(
+            source, transaction.event_time, transaction.terminal_id, keys, look, score, self.clock
+        )
+        for report in reports:
+            self.report(self.scored, report)
         self._count += 1
         return score
+
+    def report(self, scored: Scored, report: Report) -> None:
+        """Have a label of an earlier transaction come when it is due."""
+        self._labels += 1
+        heappush(self._waiting, (scored.at + report.delay_seconds, self._labels, report, scored))
 
     def _hear(self) -> None:
         waiting = self._waiting
         while waiting and waiting[0][0] <= self.clock:
-            due, number, report, seen = heappop(waiting)
-            self._take(_EPOCH + timedelta(seconds=due), LabelPosition(0, number), report, seen)
+            due, number, report, scored = heappop(waiting)
+            self._take(_EPOCH + timedelta(seconds=due), LabelPosition(0, number), report, scored)
         self.serving.intercept = self.learner.model.intercept
 
-    def _take(self, at: datetime, position: LabelPosition, report: Report, seen: _Seen) -> None:
+    def _take(self, at: datetime, position: LabelPosition, report: Report, scored: Scored) -> None:
         label = Label(
             label=report.label, source=report.source, labelled_at=at, labelled_by=report.labelled_by
         )
-        known = self._known.pop(seen.source, None)
+        known = self._known.get(scored.source)
         outcome = judge_label(label, position, known)
-        if not seen.last:
-            had = KnownLabel(report.label, position, report.source, report.labelled_by)
-            self._known[seen.source] = had if outcome in TAUGHT or known is None else known
         if outcome not in TAUGHT:
             return
+        self._known[scored.source] = KnownLabel(report.label, position, report.source, report.labelled_by)
         replaces = known.label if known is not None and outcome is not LabelOutcome.ACCEPTED else None
         example = TrainingExample(
-            source=seen.source,
+            source=scored.source,
             label_position=position,
             label=report.label,
             label_source=report.source,
             labelled_at=at,
-            event_time=seen.event_time,
-            terminal_id=seen.terminal_id,
-            keys=seen.keys,
-            features=seen.look
-            and Features(ratio=seen.look[0], relative_amount=seen.look[1], spike=seen.look[2]),
-            score=seen.score,
+            event_time=scored.event_time,
+            terminal_id=scored.terminal_id,
+            keys=scored.keys,
+            features=scored.look
+            and Features(ratio=scored.look[0], relative_amount=scored.look[1], spike=scored.look[2]),
+            score=scored.score,
             model_version=1,
             labelled_by=report.labelled_by,
             replaces=replaces,
