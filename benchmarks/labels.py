@@ -1,4 +1,4 @@
-"""What labels do to quality: wrong ones, corrected ones, early ones. ``python -m benchmarks.labels TRIAL FILE``.
+"""What labels do to quality, wrong, corrected and early ones: ``python -m benchmarks.labels TRIAL FILE``.
 
 Every trial is one pass or several over a handbook file through the stream's own code, labels a week late, and
 prints average precision on the second half of its rows.
@@ -107,6 +107,7 @@ class Played:
             self.first_wrong.setdefault(example.labelled_by, example.labelled_at)
 
     def play(self, on_quarantine: Callable[["Played"], None] | None = None) -> "Played":
+        """Score every row, and call back at each quarantine."""
         for number, transaction in enumerate(self.rows):
             self.scores.append(self.run.score(transaction, self._reports(number, transaction)))
             for found in self.run.learner.take_quarantines():
@@ -117,6 +118,7 @@ class Played:
         return self
 
     def precision(self, first: int, last: int | None = None) -> float:
+        """Return average precision over some of the rows."""
         frauds = [row.label is FRAUD for row in self.rows[first:last]]
         return average_precision(self.scores[first:last], frauds)
 
@@ -161,7 +163,8 @@ def poison(rows: list[Transaction]) -> Iterator[str]:
         return reports
 
     clean = Played(rows, true_labels(5)).play()
-    yield f"honest sources only: AP {clean.precision(half):.4f}, quarantined: {[q.source for *_, q in clean.quarantines]}"
+    wrongly = [found.source for *_, found in clean.quarantines]
+    yield f"honest sources only: AP {clean.precision(half):.4f}, quarantined: {wrongly}"
     undefended = Played(rows, two_percent(5), trusting=True).play()
     yield f"2 % flipped by one source, everybody believed: AP {undefended.precision(half):.4f}"
     for title, reports, liar, relearning in (
@@ -181,7 +184,7 @@ def poison(rows: list[Transaction]) -> Iterator[str]:
         for number, at, found in played.quarantines:
             began = rows[half].event_time.timestamp() + WEEK
             told += (
-                f"; {found.source} {found.reason} after {(at.timestamp() - began) / DAY:.2f} days of its lies,"
+                f"; {found.source} {found.reason} {(at.timestamp() - began) / DAY:.2f} days after it began,"
                 f" {found.frauds} frauds among {found.labels} labels;"
                 f" AP from then on {played.precision(number):.4f} (clean {clean.precision(number):.4f})"
             )
@@ -194,12 +197,14 @@ class Unlearning(Learner):
     def __init__(self, again: bool) -> None:
         super().__init__()
         self._again = again
+        self._scratch = KeyedFTRL()
 
     def take(self, keys: Any, fraud: bool, *args: Any, correction: bool = False, **kwargs: Any) -> None:
+        """Correct in its own way."""
         if correction:
             unlearn(self.model, keys, not fraud)
             if not self._again:
-                kept, self.model = self.model, KeyedFTRL()  # counts are put right, weights stay
+                kept, self.model = self.model, self._scratch  # counts are put right, weights stay
                 super().take(keys, fraud, *args, correction=True, **kwargs)
                 self.model = kept
                 return
@@ -249,14 +254,37 @@ def corrections(rows: list[Transaction]) -> Iterator[str]:
             played = Played(rows, reports_of(), learner, trusting=True).play()
             yield f"{title}, {way}: AP {played.precision(half):.4f}"
 
-        def never(_: int, row: Transaction, given: Reports = reports_of()) -> list[Report]:
-            return given(_, row)[:1]
+        played = Played(rows, first_of(reports_of()), trusting=True).play()
+        yield f"{title}, never corrected: AP {played.precision(half):.4f}"
 
-        yield f"{title}, never corrected: AP {Played(rows, never, trusting=True).play().precision(half):.4f}"
+
+def first_of(reports: Reports) -> Reports:
+    """Return reports without their corrections."""
+    return lambda number, row: reports(number, row)[:1]
+
+
+class Apart(Learner):
+    """Learns weights from delayed labels; verdicts teach it only the counts, and another model weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early = KeyedFTRL()
+
+    def learn(self, example: TrainingExample, offset: int) -> Outcome:
+        """Learn one example by the model it is for."""
+        fraud = example.label is FRAUD
+        if example.labelled_by != "review":
+            if example.source in self._labels:
+                self.model.learn_keys(example.keys, fraud)
+            return super().learn(example, offset)
+        kept, self.model = self.model, self.early
+        outcome = super().learn(example, offset)
+        self.model = kept
+        return outcome
 
 
 def feedback(rows: list[Transaction]) -> Iterator[str]:
-    """Compare learning verdicts on each day's top cards, known at the end of the next day, apart and together."""
+    """Compare learning verdicts on each day's top cards, a day later, apart and together."""
     half = len(rows) // 2
     frauds = [row.label is FRAUD for row in rows]
     days = np.array([int(row.event_time.timestamp() // DAY) for row in rows])
@@ -268,56 +296,33 @@ def feedback(rows: list[Transaction]) -> Iterator[str]:
         (300, "together"),
         (300, "apart"),
     ):
-        early = KeyedFTRL()
-        blend: list[float] = []
-
-        def note(example: TrainingExample, _: int, became: Outcome) -> None:
-            if example.labelled_by == "review" and became is Outcome.LEARNED:
-                early.learn_keys(example.keys, example.label is FRAUD)
-
-        class Apart(Learner):
-            """Learns weights from delayed labels; verdicts teach only the counts, and the other model."""
-
-            def learn(self, example: TrainingExample, offset: int) -> Outcome:
-                if example.labelled_by != "review":
-                    known = self._labels.get(example.source)
-                    if known is not None:
-                        self.model.learn_keys(example.keys, example.label is FRAUD)
-                    return super().learn(example, offset)
-                kept, self.model = self.model, KeyedFTRL()
-                outcome = super().learn(example, offset)
-                self.model = kept
-                return outcome
-
-        run = ReportedPass(learned=note)
-        if way == "apart":
-            run.follow(Apart())
+        run, blend, scores = ReportedPass(), [], []
+        apart = Apart() if way == "apart" else None
+        if apart is not None:
+            run.follow(apart)
         run.learner.trust = Believing()
         best: dict[str, tuple[float, Scored, LabelValue]] = {}
         today = days[0]
-        scores = []
         for number, row in enumerate(rows):
             if days[number] != today:
-                for score, scored, label in sorted(best.values(), key=lambda one: -one[0])[:top]:
+                for _, scored, label in sorted(best.values(), key=lambda one: -one[0])[:top]:
                     verdict = (today + 2) * DAY - scored.at
                     run.report(scored, Report(verdict, label, LabelSource.ANALYST, "review"))
                 best, today = {}, days[number]
             label = row.label or GENUINE
             score = run.score(row, [Report(WEEK, label, LabelSource.CHARGEBACK, "acquirer")])
             scores.append(score)
-            blend.append((score + early.score_keys(run.scored.keys)) / 2 if way == "apart" else score)
+            if apart is not None:
+                blend.append((score + apart.early.score_keys(run.scored.keys)) / 2)
             held = best.get(row.card_id or "")
             if held is None or score > held[0]:
                 best[row.card_id or ""] = (score, run.scored, label)
-        shown = (
-            [("", scores), (", mean with a model of verdicts alone", blend)]
-            if way == "apart"
-            else [("", scores)]
-        )
-        for more, told in shown:
-            ap = average_precision(told[half:], frauds[half:])
-            found = card_precision(days[half:], cards[half:], told[half:], frauds[half:], 100)
-            yield f"top {top} a day, {way}{more}: AP {ap:.4f}, CP@100 {found:.4f}"
+        for more, told in (("", scores), (", mean with a model of verdicts alone", blend)):
+            if told:
+                ap = average_precision(told[half:], frauds[half:])
+                found = card_precision(days[half:], cards[half:], told[half:], frauds[half:], 100)
+                weeks = found[: len(found) // 7 * 7].mean()
+                yield f"top {top} a day, {way}{more}: AP {ap:.4f}, CP@100 {weeks:.4f}"
 
 
 TRIALS = {"poison": poison, "corrections": corrections, "feedback": feedback}
