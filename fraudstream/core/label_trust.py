@@ -80,6 +80,7 @@ class Held(StrEnum):
     HIDES = "hides_frauds"
     RATE = "too_many_a_day"
     NEWCOMERS = "new_names"
+    LEFT_OUT = "left_out"
 
 
 def _zeros() -> list[float]:
@@ -217,6 +218,14 @@ class LabelTrust(msgspec.Struct, array_like=True):
         else:
             _hold(account, offset)
         return held, found
+
+    def exclude(self, example: TrainingExample, offset: int) -> None:
+        """Put the source of an example into quarantine, as one that the model was learned again without."""
+        account = self._account(source_name(example.label_source, example.labelled_by))
+        if account.quarantined is None:
+            account.quarantined, account.since = Held.LEFT_OUT, self.clock
+        account.seen = offset
+        _hold(account, offset)
 
     def was_held(self, example: TrainingExample, offset: int) -> bool:
         """Return whether the example at an offset was held back; known of the latest spans."""

@@ -1,6 +1,6 @@
 """Learning again from the training log, with or without some of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -19,7 +19,8 @@ def relearn(
     """Return a learner that has learned a training log from its beginning, some sources left out.
 
     Without anything left out it is, bit for bit, the learner that learned the log live under the same limits.
-    An example that corrects one that was left out is learned as if that had never come.
+    An example that corrects one that was left out is learned as if that had never come. Sources left out are
+    in quarantine afterwards: what they say from now on is held back until they are released.
 
     Parameters
     ----------
@@ -29,9 +30,10 @@ def relearn(
         Sources as :func:`~fraudstream.core.label_sources.matches` takes them.
     """
     learner = Learner(remembered_labels, limits)
-    for offset, example in left_out(examples, without):
-        if example is None:
+    for offset, example, is_left_out in left_out(examples, without):
+        if is_left_out:
             learner.training_offset = offset
+            learner.trust.exclude(example, offset)
         else:
             learner.learn(example, offset)
     return learner
@@ -39,14 +41,14 @@ def relearn(
 
 def left_out(
     examples: Iterable[tuple[int, TrainingExample]], without: Sequence[str]
-) -> Iterable[tuple[int, TrainingExample | None]]:
-    """Yield the examples of a log as they would be had some sources never spoken; ``None`` for theirs."""
+) -> Iterator[tuple[int, TrainingExample, bool]]:
+    """Yield the examples of a log as if some sources had never spoken, and whether each is one of theirs."""
     before: dict[Position, LabelValue | None] = {}
     for offset, example in examples:
         if any(matches(example, source) for source in without):
             before.setdefault(example.source, example.replaces)
-            yield offset, None
+            yield offset, example, True
         elif example.source in before:
-            yield offset, msgspec.structs.replace(example, replaces=before.pop(example.source))
+            yield offset, msgspec.structs.replace(example, replaces=before.pop(example.source)), False
         else:
-            yield offset, example
+            yield offset, example, False

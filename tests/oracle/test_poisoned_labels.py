@@ -1,4 +1,4 @@
-"""Two per cent of three months' labels flipped by one source: found within a day, and undone by relearning."""
+"""Two per cent of three months of labels flipped by one source: found within a day, undone by relearning."""
 
 import random
 from datetime import datetime, timedelta
