@@ -1,10 +1,14 @@
 """What every archive promises about transactions that wait for a label, and labels that overrule others."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from fraudstream.adapters import connect_archive
+from fraudstream.adapters.sqlite_archive import _UNLABELLED
 from fraudstream.core.messages import Label, LabelPosition, LabelSource, LabelValue, Position
 from fraudstream.ports import Archive, LabelState, Unlabelled
 from tests.contract.test_archive import classification, encoded
@@ -93,3 +97,17 @@ async def test_several_readers_see_the_same_pages(archive: Archive, archive_url:
 
 def _fields(label: Label) -> dict[str, object]:
     return {name: getattr(label, name) for name in label.__struct_fields__}
+
+
+async def test_a_page_costs_the_same_however_much_is_labelled_before_it(tmp_path: Path) -> None:
+    archive = connect_archive(f"sqlite:///{tmp_path / 'archive.db'}")
+    await archive.open()
+    await archive.close()
+    with closing(sqlite3.connect(tmp_path / "archive.db")) as connection:
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {_UNLABELLED}", (NOON.isoformat(), "", -1, -1, -1, 500)
+        ).fetchall()
+    assert [step[3] for step in plan] == [
+        "SEARCH classifications USING INDEX classifications_unlabelled"
+        " ((event_time,source_epoch,source_partition,source_offset)>(?,?,?,?) AND event_time<?)"
+    ]
