@@ -274,7 +274,7 @@ class Apart(Learner):
         """Learn one example by the model it is for."""
         fraud = example.label is FRAUD
         if example.labelled_by != "review":
-            if example.source in self._labels:
+            if self._labels.get(example.source) is not None:
                 self.model.learn_keys(example.keys, fraud)
             return super().learn(example, offset)
         kept, self.model = self.model, self.early

@@ -8,10 +8,7 @@ source.
 
 What makes it robust:
 
-* An honest source may choose what it labels, by score (analysts look at alerts) or by truth (chargebacks are
-  always frauds). So each label is weighed in two ways, which choice by score and choice by truth each leave
-  as they are: how probable is the label at this score, and how probable is the score under this label. Only
-  the *smaller* ratio counts.
+* An honest source may choose what it labels, by score or by truth (:mod:`~fraudstream.core.label_evidence`).
 * Honest errors are allowed for: up to one genuine transaction in 200 called fraud, one fraud in ten called
   genuine.
 * No single label weighs more than :data:`MOST_WEIGHT`, so it takes twenty or more.
@@ -27,11 +24,11 @@ distribution".
 
 from bisect import bisect_right
 from enum import StrEnum
-from math import log
 from typing import Self
 
 import msgspec
 
+from fraudstream.core.label_evidence import BINS, LEAST_SCORE, MOST_SCORE, SCORES, Shown, weigh
 from fraudstream.core.label_sources import source_name
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample
 from fraudstream.errors import InvalidMessage
@@ -39,26 +36,6 @@ from fraudstream.errors import InvalidMessage
 THRESHOLD = 20.0
 """Nats. Lower finds liars sooner and quarantines honest sources more often, both exponentially: at 20, 45
 invented frauds among honest labels are enough."""
-
-HONEST_INVENTED, LYING_INVENTED = 0.005, 0.02
-"""Share of genuine transactions an honest and a lying source call fraud."""
-
-HONEST_HIDDEN, LYING_HIDDEN = 0.1, 0.5
-"""Share of frauds an honest and a lying source call genuine."""
-
-HONEST_MIXTURE, LYING_MIXTURE = (0.002, 0.4), (0.006, 0.7)
-"""Share of wrong ones among labels genuine and fraud: one genuine transaction in 200 called fraud is already
-two fifths of all labels fraud where fraud is rare."""
-
-MOST_WEIGHT = 1.4
-"""Nats one label adds at most."""
-
-SCORES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95)
-BINS = len(SCORES) + 1
-
-RATE_PRIOR, SHAPE_PRIOR = 20.0, 50.0
-"""Labels that the model's own opinion counts for, at one score and over all: it speaks where other sources
-are silent."""
 
 HALF_LIFE_DAYS = 30.0
 YOUNG_LABELS = 50
@@ -68,7 +45,6 @@ MOST_ACCOUNTS = 500
 MOST_SPANS = 64
 LABELS_PER_DAY = 1_000_000
 
-_LEAST, _MOST = 5e-4, 1.0 - 5e-4
 _DAY = 86_400.0
 _FADE = 0.5 ** (1.0 / HALF_LIFE_DAYS)
 
@@ -81,39 +57,6 @@ class Held(StrEnum):
     RATE = "too_many_a_day"
     NEWCOMERS = "new_names"
     LEFT_OUT = "left_out"
-
-
-def _zeros() -> list[float]:
-    return [0.0] * BINS
-
-
-class Shown(msgspec.Struct, array_like=True):
-    """Labels by the score of their transaction, fading with :data:`HALF_LIFE_DAYS`, and their totals."""
-
-    genuine: list[float] = msgspec.field(default_factory=_zeros)
-    fraud: list[float] = msgspec.field(default_factory=_zeros)
-    genuines: float = 0.0
-    frauds: float = 0.0
-
-    def add(self, at: int, genuine: float, fraud: float) -> None:
-        """Count labels of one bin."""
-        self.genuine[at] += genuine
-        self.fraud[at] += fraud
-        self.genuines += genuine
-        self.frauds += fraud
-
-    def fade(self, factor: float) -> None:
-        """Let everything count less."""
-        self.genuine = [one * factor for one in self.genuine]
-        self.fraud = [one * factor for one in self.fraud]
-        self.genuines *= factor
-        self.frauds *= factor
-
-    def take_out(self, other: "Shown") -> None:
-        """Forget what another one holds; it was added here before."""
-        self.genuine = [max(a - b, 0.0) for a, b in zip(self.genuine, other.genuine, strict=True)]
-        self.fraud = [max(a - b, 0.0) for a, b in zip(self.fraud, other.fraud, strict=True)]
-        self.genuines, self.frauds = sum(self.genuine), sum(self.fraud)
 
 
 class Account(msgspec.Struct, array_like=True):
@@ -182,7 +125,7 @@ class LabelTrust(msgspec.Struct, array_like=True):
             Labels of one source believed a day of the clock.
         """
         self._advance(at)
-        score = min(max(example.score, _LEAST), _MOST)
+        score = min(max(example.score, LEAST_SCORE), MOST_SCORE)
         place, fraud = bisect_right(SCORES, example.score), example.label is LabelValue.FRAUD
         if example.label_source is LabelSource.PRESUMED and not fraud:
             self.everyone.add(place, 1.0, 0.0)
@@ -300,9 +243,9 @@ class LabelTrust(msgspec.Struct, array_like=True):
 
     def _weigh(self, account: Account, name: str, place: int, score: float, fraud: bool) -> Quarantine | None:
         """Add one label to the sums of an account; return its quarantine if that is one too many."""
-        invents, hides = self._ratios(account.shown, place, score, fraud)
-        account.invents = max(account.invents + min(invents, MOST_WEIGHT), 0.0)
-        account.hides = max(account.hides + min(hides, MOST_WEIGHT), 0.0)
+        invents, hides = weigh(self.everyone, self.expected, account.shown, place, score, fraud)
+        account.invents = max(account.invents + invents, 0.0)
+        account.hides = max(account.hides + hides, 0.0)
         account.shown.add(place, 1.0 - fraud, float(fraud))
         if max(account.invents, account.hides) < THRESHOLD:
             return None
@@ -311,39 +254,6 @@ class LabelTrust(msgspec.Struct, array_like=True):
         self.everyone.take_out(account.shown)  # what a liar said must not speak against others
         account.shown = Shown()
         return Quarantine(name, account.quarantined, self.clock, account.labels, account.frauds)
-
-    def _ratios(self, own: Shown, place: int, score: float, fraud: bool) -> tuple[float, float]:
-        """Return by how much a label speaks for a source that invents frauds, and for one that hides them."""
-        others, expected = self.everyone, self.expected
-        frauds_here = max(others.fraud[place] - own.fraud[place], 0.0)
-        genuine_here = max(others.genuine[place] - own.genuine[place], 0.0)
-        p = (frauds_here + RATE_PRIOR * score) / (frauds_here + genuine_here + RATE_PRIOR)
-        q = 1.0 - p
-        as_fraud = _share(frauds_here, others.frauds - own.frauds, expected.fraud[place], expected.frauds)
-        as_genuine = _share(
-            genuine_here, others.genuines - own.genuines, expected.genuine[place], expected.genuines
-        )
-        if fraud:
-            honest = p * (1.0 - HONEST_HIDDEN) + q * HONEST_INVENTED
-            invents = log((p * (1.0 - HONEST_HIDDEN) + q * LYING_INVENTED) / honest)
-            hides = log((p * (1.0 - LYING_HIDDEN) + q * HONEST_INVENTED) / honest)
-            mixed = _mixture(as_fraud, as_genuine, True)
-            return min(invents, mixed), min(hides, 0.0)
-        honest = q * (1.0 - HONEST_INVENTED) + p * HONEST_HIDDEN
-        invents = log((q * (1.0 - LYING_INVENTED) + p * HONEST_HIDDEN) / honest)
-        hides = log((q * (1.0 - HONEST_INVENTED) + p * LYING_HIDDEN) / honest)
-        return min(invents, 0.0), min(hides, _mixture(as_genuine, as_fraud, False))
-
-
-def _share(here: float, everywhere: float, expected_here: float, expected: float) -> float:
-    """Return the share of a label's transactions that score so, never 0."""
-    prior = (expected_here + 1.0 / BINS) / (expected + 1.0)
-    return (here + SHAPE_PRIOR * prior) / (max(everywhere, 0.0) + SHAPE_PRIOR)
-
-
-def _mixture(right: float, wrong: float, fraud: bool) -> float:
-    honest, lying = HONEST_MIXTURE[fraud], LYING_MIXTURE[fraud]
-    return log(((1.0 - lying) * right + lying * wrong) / ((1.0 - honest) * right + honest * wrong))
 
 
 def _hold(account: Account, offset: int) -> None:

@@ -4,7 +4,6 @@ Everything here depends on the examples and their order alone, bit for bit: a le
 snapshot and given the same examples reaches the same state.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,10 +12,11 @@ from typing import Self
 
 import msgspec
 
-from fraudstream.core.label_sources import STANDINGS, overrules
+from fraudstream.core.known_labels import KnownLabels, as_fraud
+from fraudstream.core.label_sources import STANDINGS
 from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
 from fraudstream.core.learner import KeyedFTRL
-from fraudstream.core.messages import LabelPosition, LabelSource, LabelValue, Position, TrainingExample
+from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.risk import EntityRisk, LookTables, coldest, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERM_OF, TERMS
@@ -64,15 +64,6 @@ class HeldExample(msgspec.Struct, frozen=True):
     reason: Held
 
 
-class _Known(msgspec.Struct, gc=False):
-    """The label learned for a transaction, ``None`` when all were held back, and where its labels stood."""
-
-    fraud: bool | None
-    source: LabelSource
-    learned: tuple[LabelPosition, ...] = ()
-    held: tuple[LabelPosition, ...] = ()
-
-
 class Learner:
     """Learns from one example after another and gives out snapshots and changed risks.
 
@@ -111,8 +102,7 @@ class Learner:
         self._changed: dict[str, None] = {}
         self.trust = LabelTrust()
         self.forgotten = 0
-        self._labels: OrderedDict[Position, _Known] = OrderedDict()
-        self._remembered_labels = remembered_labels
+        self._labels = KnownLabels(remembered_labels)
         self._limits = limits
         self._held: list[HeldExample] = []
         self._quarantines: list[Quarantine] = []
@@ -130,7 +120,7 @@ class Learner:
             return Outcome.REPLAYED
         self.training_offset = offset
         known = self._labels.get(example.source)
-        if known is not None and _is_old(example, known):
+        if known is not None and known.is_old(example):
             return Outcome.REPEATED
         at = (example.event_time - _EPOCH).total_seconds()
         reason, quarantine = self.trust.judge(example, at, offset, self._limits.labels_per_day)
@@ -138,8 +128,8 @@ class Learner:
             self._quarantines.append(quarantine)
         if reason is not None:
             self._held.append(HeldExample(example, offset, reason))
-        before = _as_fraud(example.replaces) if known is None else known.fraud
-        if not self._enter(example, known, held=reason is not None):
+        before = as_fraud(example.replaces) if known is None else known.fraud
+        if not self._labels.enter(example, held=reason is not None):
             return Outcome.OVERRULED
         if reason is not None:
             return Outcome.HELD
@@ -226,25 +216,8 @@ class Learner:
         ``offset`` is where it stands in the training log: it tells whether it was held back.
         """
         known = self._labels.get(example.source)
-        if known is None or not _is_old(example, known):
-            self._enter(example, known, held=self.trust.was_held(example, offset))
-
-    def _enter(self, example: TrainingExample, known: _Known | None, *, held: bool) -> bool:
-        """Note a label that is new; return whether it stands against the one learned before."""
-        position, source = example.label_position, example.label_source
-        if known is None:
-            known = self._labels[example.source] = _Known(_as_fraud(example.replaces), LabelSource.PRESUMED)
-        if held:
-            known.held = _with(known.held, position)
-        else:
-            known.learned = _with(known.learned, position)
-            if known.fraud is not None and not overrules(source, known.source):
-                return False
-            known.fraud, known.source = example.label is LabelValue.FRAUD, source
-        self._labels.move_to_end(example.source)
-        if len(self._labels) > self._remembered_labels:
-            self._labels.popitem(last=False)
-        return True
+        if known is None or not known.is_old(example):
+            self._labels.enter(example, held=self.trust.was_held(example, offset))
 
     def take_held(self) -> list[HeldExample]:
         """Return the examples held back since the last call: they are kept with the snapshot."""
@@ -325,18 +298,3 @@ class Learner:
         learner.learned = snapshot.learned
         learner.trust = LabelTrust.from_bytes(snapshot.trust)
         return learner
-
-
-def _as_fraud(label: LabelValue | None) -> bool | None:
-    return None if label is None else label is LabelValue.FRAUD
-
-
-def _is_old(example: TrainingExample, known: _Known) -> bool:
-    """Return whether a label came before: learned, or held back and not released now."""
-    position = example.label_position
-    seen = known.learned if example.released else (*known.learned, *known.held)
-    return any(position.partition == one.partition and position.offset <= one.offset for one in seen)
-
-
-def _with(positions: tuple[LabelPosition, ...], newer: LabelPosition) -> tuple[LabelPosition, ...]:
-    return (newer, *(one for one in positions if one.partition != newer.partition))

@@ -1,13 +1,14 @@
 """Whom the learner believes: liars are found, honest sources of every habit are not accused."""
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
 
-from fraudstream.core import label_trust
-from fraudstream.core.label_trust import BINS, MOST_ACCOUNTS, MOST_SPANS, Held, LabelTrust, Quarantine
+from fraudstream.core.label_evidence import BINS, SCORES
+from fraudstream.core.label_trust import MOST_ACCOUNTS, MOST_SPANS, Held, LabelTrust, Quarantine
 from fraudstream.core.learning import Learner, Limits, Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample
 from fraudstream.core.relearning import relearn
@@ -118,10 +119,17 @@ def test_an_honest_source_is_not_accused_whatever_it_chooses_to_label(says: Says
         assert played(says, 20_000, seed)[1] == []
 
 
+def test_a_single_source_is_not_accused_by_a_model_that_knows_nothing_yet() -> None:
+    def says(rng: random.Random, score: float, fraud: bool) -> tuple[str, str]:
+        return ("fraud" if rng.random() < 0.1 else "genuine"), "alone"
+
+    assert played(says, 5_000)[1] == []
+
+
 def test_labels_of_a_source_in_quarantine_do_not_speak_against_others() -> None:
     trust, _ = played(lies(some(0.02), lambda *_: True))
     assert trust.accounts["analyst:eve"].shown.frauds == 0.0
-    low = trust.everyone.fraud[label_trust.bisect_right(label_trust.SCORES, 0.001)]
+    low = trust.everyone.fraud[bisect_right(SCORES, 0.001)]
     assert low < 2.0
 
 
