@@ -65,7 +65,7 @@ class World:
         return 0 if newest is None else newest.training_offset + 1
 
     def wait_until_learned(self, number: int) -> None:
-        """Wait until so many transactions have a label that the newest model has seen, and nothing is behind."""
+        """Wait until the newest model has seen labels of so many transactions, and nothing is behind."""
 
         def caught_up() -> bool:
             records = self.stack.records("training-examples")
@@ -140,8 +140,8 @@ def test_a_source_that_lies_is_quarantined_through_a_kill_told_once_and_learned_
     print(world.stack.run("labels", "quarantine", "list").stdout)
     before = world.newest_model()
     assert before is not None
-    print(world.stack.run("labels", "quarantine", "release", "analyst:mallory").stdout)
     released = world.learned() + len(held)
+    print(world.stack.run("labels", "quarantine", "release", "analyst:mallory").stdout)
     wait_until(lambda: world.learned() >= released, "what was released is seen by the learner")
     after = world.newest_model()
     assert after is not None
