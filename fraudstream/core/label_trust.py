@@ -11,7 +11,8 @@ What makes it robust:
 * An honest source may choose what it labels, by score or by truth (:mod:`~fraudstream.core.label_evidence`).
 * Honest errors are allowed for: up to one genuine transaction in 200 called fraud, one fraud in ten called
   genuine.
-* No single label weighs more than :data:`MOST_WEIGHT`, so it takes twenty or more.
+* No single label weighs more than 1.4 nats, so it takes fifteen or more.
+* The model alone accuses nobody: others must have said enough before anyone can contradict them.
 * Under either kind of honest choice, the expected exponential of each step is at most 1, so an honest source
   is quarantined at most once in ``exp(THRESHOLD)``, half a billion, labels on average (Lorden 1971).
 * Names cost an attacker nothing, so names with few labels share one account beside their own.
@@ -38,12 +39,19 @@ THRESHOLD = 20.0
 invented frauds among honest labels are enough."""
 
 HALF_LIFE_DAYS = 30.0
+"""Days of the clock after which a label shown counts half: the model and fraud change."""
+
 YOUNG_LABELS = 50
 """A name with fewer labels shares the account of the new names of its kind."""
 
 MOST_ACCOUNTS = 500
+"""Sources told apart, 370 bytes of the snapshot each; those in quarantine are forgotten last."""
+
 MOST_SPANS = 64
+"""Spans of labels held back that are remembered of a source: one a quarantine, or one a day over the limit."""
+
 LABELS_PER_DAY = 1_000_000
+"""Labels of one source believed a day, where nothing else is set: above any single source's, below a flood."""
 
 _DAY = 86_400.0
 _FADE = 0.5 ** (1.0 / HALF_LIFE_DAYS)
