@@ -48,10 +48,10 @@ MOST_ACCOUNTS = 500
 """Sources told apart, 370 bytes of the snapshot each; those in quarantine are forgotten last."""
 
 MOST_SPANS = 64
-"""Spans of labels held back that are remembered of a source: one a quarantine, or one a day over the limit."""
+"""Spans of labels held back, remembered of a source: one a quarantine, or one a day over the limit."""
 
 LABELS_PER_DAY = 1_000_000
-"""Labels of one source believed a day, where nothing else is set: above any single source's, below a flood."""
+"""Labels of one source believed a day unless it is set: above what one source gives, below a flood."""
 
 _DAY = 86_400.0
 _FADE = 0.5 ** (1.0 / HALF_LIFE_DAYS)
