@@ -23,8 +23,8 @@ from pymongo.errors import (
 from pymongo.uri_parser import parse_uri
 
 from fraudstream.adapters.mongo_documents import Document, from_document, label_document, to_document
-from fraudstream.core.label_sources import overruled_by
-from fraudstream.core.messages import Label, LabelPosition, Position
+from fraudstream.core.label_sources import overrules
+from fraudstream.core.messages import Label, LabelPosition, LabelSource, Position
 from fraudstream.errors import InvalidSettings, StoreUnavailable
 from fraudstream.ports import Archived, Unlabelled
 
@@ -53,6 +53,14 @@ INDEXES = [
     ),
     IndexModel([("decision", ASCENDING), ("event_time", ASCENDING)], name="by_decision"),
 ]
+
+_STANDS = {
+    source: [kind.value for kind in LabelSource if not overrules(source, kind)] for source in LabelSource
+}
+_REPLACEABLE: Mapping[LabelSource, Document] = {
+    source: {"label.source": {"$nin": stronger}} if stronger else {} for source, stronger in _STANDS.items()
+}
+"""What a document matches whose label, if it has one, a later one of that kind replaces."""
 
 _DUPLICATE = 11000
 _REFUSED = frozenset({13, 18})
@@ -155,13 +163,7 @@ class MongoArchive:
         """
         updates = [
             UpdateOne(
-                {
-                    "_id": str(source),
-                    "$or": [
-                        {"label": None},
-                        {"label.source": {"$in": [kind.value for kind in overruled_by(label.source)]}},
-                    ],
-                },
+                {"_id": str(source), **_REPLACEABLE[label.source]},
                 {"$set": {"label": label_document(label, position)}},
             )
             for source, (label, position) in states.items()

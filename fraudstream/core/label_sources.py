@@ -24,8 +24,7 @@ STANDINGS = {
     LabelSource.PRESUMED: Standing(0, 1.0),
 }
 """Analyst and chargeback each overrule the other: a chargeback tells what the analyst could not see, and an
-analyst who looks again tells a dishonest chargeback. Whole steps for all: other weights lost, see
-``docs/labels.md``."""
+analyst who looks again tells a dishonest chargeback. Every kind is learned by whole steps."""
 
 
 def overrules(newer: LabelSource, older: LabelSource) -> bool:
