@@ -92,7 +92,7 @@ bench: services ## Measure throughput on real services; ARGS="latency FILE --rat
 
 .PHONY: schemas
 schemas: $(VENV)/.tools ## Write what is made from the code: reference pages, JSON schemas, .env.example
-	@for page in settings metrics topics cli; do $(BIN)/fraudstream reference $$page --into docs/$$page.md; done
+	@for page in settings metrics topics cli features; do $(BIN)/fraudstream reference $$page --into docs/$$page.md; done
 	@$(BIN)/python -m fraudstream.core.schemas docs
 	@$(BIN)/python -m tests.repository.example_environment > .env.example
 

@@ -4,9 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
-
-import mode
+from typing import NamedTuple
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import decode_classification, decode_label, encode_training_example
@@ -17,6 +15,7 @@ from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.records import OutRecord
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.table import SliceTable
+from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage
 from fraudstream.ports import Archived
@@ -65,10 +64,10 @@ class LabelTransactions:
             try:
                 label = decode_label(record.value)
             except InvalidMessage as exc:
-                self._dead_letters.add(work, record, exc)
+                self._dead_letters.add(work, part, record, exc)
                 refused += 1
             else:
-                raw = WaitingLabel(record.value, record.key, record.timestamp, now)
+                raw = WaitingLabel(record.value or b"", record.key, record.timestamp, now)
                 arrived.append(_Arrived(record.offset, label, raw))
         self._dead_letters.brake(len(part), refused)
         self._look_up_before(work, part.partition, arrived)
@@ -189,20 +188,6 @@ class LabelTransactions:
         self._context.metrics.labels.labels(source=label.source, outcome=outcome).inc()
 
 
-class WaitingSweep(mode.Service):
-    """Looks through the waiting labels, many times a second."""
-
-    def __init__(self, agent: LabelTransactions, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._agent = agent
-
-    @mode.Service.task
-    async def _sweep(self) -> None:
-        while not self.should_stop:
-            await self.sleep(SWEEP_SECONDS)
-            self._agent.sweep()
-
-
 def attach(app: AgentApp) -> None:
     """Make an app label transactions."""
     topics = app.context.topics
@@ -210,6 +195,6 @@ def attach(app: AgentApp) -> None:
     lane = app.open_lane(topics.labels, output=topics.training_examples, aligned=False, table=table)
     agent = LabelTransactions(app, table, lane)
     lane.attach(agent, agent_name="label_transactions")
-    app.starts_after(WaitingSweep(agent))
+    app.starts_after(Ticking(SWEEP_SECONDS, agent.sweep))
     if app.context.settings.presume_genuine:
         app.starts_after(PresumeGenuine(app.context, lane))

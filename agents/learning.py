@@ -3,28 +3,31 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
-import msgspec
+from aiokafka import ConsumerRecord
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import decode_training_example
-from fraudstream.core.learning import REMEMBERED_LABELS, HeldExample, Learner, Limits, Outcome
-from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
-from fraudstream.core.source_alarms import encode_held, held_key, source_alarm
-from fraudstream.core.watching import Alarm, encode_alarm
-from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
-from fraudstream.delivery.broadcast import Broadcast
+from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.messages import LabelValue
+from fraudstream.core.registry import ModelCommand, decode_command
+from fraudstream.delivery.dead_letters import Letter
+from fraudstream.delivery.following import Follower
+from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
-from fraudstream.errors import InvalidMessage
-from tables.serving_model import RISK_OFFSET_HEADER, SNAPSHOT_KEY
+from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
+from fraudstream.rebuilding import ModelRebuilder
+from tables.published_model import PublishedModel
 
 log = logging.getLogger(__name__)
 
-_encode_row = msgspec.msgpack.Encoder().encode
+#: How often it is looked whether there are commands to obey.
+TICK_SECONDS = 0.1
 
 
 class LearnExamples:
@@ -32,77 +35,79 @@ class LearnExamples:
 
     The snapshot carries the offset it has learned up to; a restart goes on from there, whatever was
     committed.
+
+    Commands are obeyed between two slices. What a command leads to is published together with the note that
+    it was obeyed, as the next version: after a crash it is either there, at its place in the training log
+    for ever, or the command is obeyed anew.
     """
 
-    def __init__(self, app: AgentApp) -> None:
+    def __init__(self, app: AgentApp, lane: Lane) -> None:
         self._context = app.context
-        settings = app.context.settings
-        self._limits = Limits(
-            terminals=settings.terminals_kept, labels_per_day=settings.source_labels_per_day
-        )
-        self._publisher = AtomicPublisher(f"{app.conf.id}-publisher", app.context.kafka)
-        self._learner = Learner(limits=self._limits)
+        self._lane = lane
+        self._published_model = PublishedModel(app.context, f"{app.conf.id}-publisher")
+        self._learner = Learner()
         self._dead_letters = app.context.dead_letters()
         self._published = -1
         self._next_publication = 0.0
+        self._follower: Follower | None = None
+        self._commands: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self._asked = False
+        self._idle = asyncio.Event()
 
     async def take_over(self, partitions: Sequence[int]) -> None:
         """Fence an earlier learner, then go on from the state it published last."""
-        await self._publisher.stop()
+        await self._let_go()
         if not partitions:
             return
-        await self._publisher.start()
-        topics, reader = self._context.topics, self._context.log_reader
-        risks = await self._read_risks()
-        last = await reader.last_record(topics.model_snapshots.name, 0)
-        self._learner = Learner(limits=self._limits)
-        if last is not None and last.value is not None:
-            self._learner = Learner.restore(decode_snapshot(last.value), risks, limits=self._limits)
+        self._learner = await self._published_model.take_over()
         self._published = self._learner.training_offset
-        end = self._published + 1
-        async for record in reader.read(
-            topics.training_examples.name, 0, max(0, end - REMEMBERED_LABELS), end
-        ):
-            try:
-                self._learner.remember(decode_training_example(record.value), record.offset)
-            except InvalidMessage:
-                continue  # it went to the dead letters when it was new
+        follower = Follower(
+            self._context.kafka_reading,
+            self._context.topics.model_commands.name,
+            1,
+            {0: self._published_model.standing.command_offset},
+            self._commands.append,
+        )
+        await follower.start()
+        self._follower = follower  # from now on commands are obeyed: nothing is awaited until slices come
         log.info(
             "learner goes on", extra={"version": self._learner.version, "training_offset": self._published}
         )
 
-    async def _read_risks(self) -> dict[str, object]:
-        rows: dict[str, object] = {}
+    async def _let_go(self) -> None:
+        if self._follower is not None:
+            follower, self._follower = self._follower, None
+            await follower.stop()
+        self._commands.clear()
+        self._asked = False
+        self._idle.set()
+        await self._published_model.stop()
 
-        def keep(record: object) -> None:
-            key, value = record.key, record.value  # type: ignore[attr-defined] # aiokafka's records
-            if key is not None and value is not None:
-                rows[key.decode()] = msgspec.msgpack.decode(value)
-            elif key is not None:
-                rows.pop(key.decode(), None)
+    def waits_for(self, part: RecordSlice) -> Awaitable[None] | None:
+        """Wait while a command is obeyed: what comes then belongs to the state it leads to."""
+        return None if self._idle.is_set() else self._until_idle()
 
-        broadcast = Broadcast(self._context.kafka_reading, {self._context.topics.entity_risk.name: keep})
-        await broadcast.start()
-        await broadcast.wait_until_caught_up()
-        await broadcast.stop()
-        return rows
-
-    def waits_for(self, part: RecordSlice) -> None:
-        """Judge every slice at once."""
+    async def _until_idle(self) -> None:
+        await self._idle.wait()
 
     def judge(self, part: RecordSlice) -> Work:
         """Learn a slice; it is done when a model that has learned it is published."""
-        work = Work(before=partial(self._publish, part.offset))
+        work = Work()
+        work.before = partial(self._publish, work, part.offset)
         learned = refused = 0
+        recent = self._published_model.standing.recent
         started = time.perf_counter()
         for record in part.records:
             try:
                 example = decode_training_example(record.value)
             except InvalidMessage as exc:
-                self._dead_letters.add(work, record, exc)
+                self._dead_letters.add(work, part, record, exc)
                 refused += 1
             else:
-                learned += self._learner.learn(example, record.offset) in {Outcome.LEARNED, Outcome.CORRECTED}
+                outcome = self._learner.learn(example, record.offset)
+                learned += outcome in {Outcome.LEARNED, Outcome.CORRECTED}
+                if outcome is Outcome.LEARNED:
+                    recent.note(example.score, fraud=example.label is LabelValue.FRAUD)
         self._dead_letters.brake(len(part), refused)
         self._context.metrics.stage_seconds.labels(agent="learning", stage="learn").observe(
             time.perf_counter() - started
@@ -110,52 +115,64 @@ class LearnExamples:
         work.done = partial(self._count, learned, part)
         return work
 
-    async def _publish(self, offset: int) -> None:
-        """Return when a model that has learned the example at ``offset`` is published, with its risks."""
+    async def _publish(self, work: Work, offset: int) -> None:
+        """Return when a model that has learned the example at ``offset`` is published, with its risks.
+
+        Commands come first: the state they lead to is the way out when this one is refused.
+        """
+        await self._obey(work)
         if offset <= self._published:
             return
         await asyncio.sleep(self._next_publication - time.monotonic())
         self._next_publication = time.monotonic() + self._context.settings.snapshot_interval_seconds
-        topics = self._context.topics
-        rows = self._learner.take_changed()
-        snapshot = self._learner.snapshot(datetime.now(UTC))
-        encoded = encode_snapshot(snapshot)
-        risks = [
-            AtomicRecord(topics.entity_risk.name, key.encode(), None if row is None else _encode_row(row))
-            for key, row in rows.items()
-        ]
-        model = AtomicRecord(topics.model_snapshots.name, SNAPSHOT_KEY, encoded)
-        held, alarms = (
-            self._learner.take_held(),
-            [source_alarm(one) for one in self._learner.take_quarantines()],
-        )
-        beside = [
-            AtomicRecord(topics.quarantined_labels.name, held_key(one), encode_held(one)) for one in held
-        ]
-        beside += [
-            AtomicRecord(topics.model_alarms.name, alarm.key.encode(), encode_alarm(alarm))
-            for alarm in alarms
-        ]
-        await self._publisher.publish(risks, model, RISK_OFFSET_HEADER, beside)
-        self._tell(held, alarms)
+        snapshot = await self._published_model.publish(self._learner)
         self._published = max(offset, snapshot.training_offset)
-        self._context.metrics.model_version.set(snapshot.version)
-        self._context.metrics.training_offset.set(snapshot.training_offset)
-        self._context.metrics.snapshot_bytes.set(len(encoded))
 
-    def _tell(self, held: Sequence[HeldExample], alarms: Sequence[Alarm]) -> None:
-        metrics, learner = self._context.metrics, self._learner
-        for one in held:
-            metrics.labels_held.labels(source=one.example.label_source, reason=one.reason).inc()
-        for alarm in alarms:
-            log.warning("source of labels quarantined", extra={"alarm": alarm.key, "meaning": alarm.text})
-            metrics.model_alarms.labels(detector=alarm.detector).inc()
-        metrics.sources_quarantined.set(len(learner.trust.quarantined()))
-        metrics.terminals.set(len(learner.risks))
-        forgotten, learner.forgotten = learner.forgotten, 0
-        if forgotten:
-            metrics.terminals_forgotten.inc(forgotten)
-            log.warning("terminals forgotten, too many are labelled", extra={"forgotten": forgotten})
+    def tick(self) -> None:
+        """Have commands obeyed that have come since, once everything judged so far is durable."""
+        if self._commands and not self._asked and self._follower is not None:
+            self._asked = True
+            work = Work(done=self._answered)
+            work.before = partial(self._obey, work)
+            self._lane.put(0, work)
+
+    def _answered(self) -> None:
+        self._asked = False
+
+    async def _obey(self, work: Work) -> None:
+        """Obey the commands that have come, one after the other."""
+        while self._commands:
+            record = self._commands[0]
+            self._idle.clear()
+            try:
+                await self._obey_one(decode_command(record.value), record.offset)
+            except InvalidMessage as exc:
+                letter = Letter(
+                    record.topic, record.partition, record.offset, record.timestamp, record.key, record.value
+                )
+                self._dead_letters.add_letter(work, letter, exc)
+            finally:
+                self._idle.set()
+            self._commands.popleft()
+
+    async def _obey_one(self, command: ModelCommand, offset: int) -> None:
+        model, topics, reader = self._published_model, self._context.topics, self._context.log_reader
+        action = type(command).__name__.lower()
+        told = {"command": command.id, "action": action, "by": command.by, "reason": command.reason}
+        count = self._context.metrics.model_commands
+        log.warning("model command taken", extra=told)
+        try:
+            state = await ModelRebuilder(topics, reader).follow(command, self._learner)
+            snapshot = await model.replace(self._learner, state, command, offset)
+        except (InvalidInput, InvalidSnapshot) as exc:
+            await model.refuse(command, offset, str(exc))
+            count.labels(action=action, outcome="refused").inc()
+            log.warning("model command refused", extra=told | {"refusal": str(exc)})
+            return
+        self._learner = state.learner
+        self._published = max(self._published, snapshot.training_offset)
+        count.labels(action=action, outcome="obeyed").inc()
+        log.warning("model command obeyed", extra=told | {"version": snapshot.version})
 
     def _count(self, learned: int, part: RecordSlice) -> None:
         self._context.metrics.examples_learned.inc(learned)
@@ -165,4 +182,6 @@ class LearnExamples:
 def attach(app: AgentApp) -> None:
     """Make an app learn."""
     lane = app.open_lane(app.context.topics.training_examples)
-    lane.attach(LearnExamples(app), agent_name="learn_examples")
+    agent = LearnExamples(app, lane)
+    lane.attach(agent, agent_name="learn_examples")
+    app.starts_after(Ticking(TICK_SECONDS, agent.tick))

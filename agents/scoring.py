@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from aiokafka import ConsumerRecord
-
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import encode_classification, encode_label
 from fraudstream.core.learner import probability
@@ -17,7 +15,7 @@ from fraudstream.core.policy_file import load_policy
 from fraudstream.core.scoring import PartitionState, classify
 from fraudstream.core.wire_formats import load_wire_formats
 from fraudstream.delivery.epoch import EpochGuard
-from fraudstream.delivery.records import OutRecord
+from fraudstream.delivery.records import OutRecord, Record
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Work
@@ -75,21 +73,21 @@ class ScoreTransactions:
         work = Work()
         accepted: list[Classification] = []
         started = time.perf_counter()
-        transactions: list[tuple[ConsumerRecord[bytes, bytes], Transaction]] = []
+        transactions: list[tuple[Record, Transaction]] = []
         for record in part.records:
             try:
                 transactions.append((record, self._formats.decode(record.value, record.timestamp)))
             except InvalidMessage as exc:
-                self._dead_letters.add(work, record, exc)
+                self._dead_letters.add(work, part, record, exc)
         decoded = time.perf_counter()
         for record, transaction in transactions:
-            position = Position(settings.epoch, record.partition, record.offset)
+            position = Position(settings.epoch, part.partition, record.offset)
             classification = classify(transaction, position, now, state, serving, policy)
             accepted.append(classification)
             encoded = encode_classification(classification)
             work.outputs.append(OutRecord(record.offset, record.key, encoded, record.timestamp))
             if transaction.card_id is not None and record.key != transaction.card_id.encode():
-                self._note_mismatch(record, transaction)
+                self._note_mismatch(part, record)
             if settings.learn_from_messages and transaction.label is not None:
                 work.notices.setdefault(self._labels_topic, []).append(self._label_of(classification, record))
         scored = time.perf_counter()
@@ -101,11 +99,11 @@ class ScoreTransactions:
         stages.labels(agent="scoring", stage="score").observe(scored - decoded)
         return work
 
-    def transaction_id(self, record: "ConsumerRecord[bytes, bytes]") -> str:
+    def transaction_id(self, record: Record) -> str:
         """Return the id in a source record; raises ``InvalidMessage`` when it is no transaction."""
         return self._formats.decode(record.value, record.timestamp).transaction_id
 
-    def _label_of(self, classification: Classification, record: "ConsumerRecord[bytes, bytes]") -> OutRecord:
+    def _label_of(self, classification: Classification, record: Record) -> OutRecord:
         transaction = classification.transaction
         assert transaction.label is not None  # noqa: S101 - the caller asked
         label = Label(
@@ -118,14 +116,14 @@ class ScoreTransactions:
         )
         return OutRecord(record.offset, record.key, encode_label(label))
 
-    def _note_mismatch(self, record: "ConsumerRecord[bytes, bytes]", transaction: Transaction) -> None:
+    def _note_mismatch(self, part: RecordSlice, record: Record) -> None:
         self._metrics.mismatched_keys.inc()
         producer = self._formats.last_name
         if producer not in self._warned:
             self._warned.add(producer)
             log.warning(
                 "record key is not the card id: the card's history may be split between partitions",
-                extra={"wire_format": producer, "partition": record.partition, "offset": record.offset},
+                extra={"wire_format": producer, "partition": part.partition, "offset": record.offset},
             )
 
     def _count(self, accepted: list[Classification], part: RecordSlice) -> None:

@@ -4,9 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-import mode
 import msgspec
 from aiokafka import ConsumerRecord
 
@@ -31,6 +29,7 @@ from fraudstream.delivery.broadcast import Broadcast
 from fraudstream.delivery.following import Follower
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import RecordSlice
+from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage
 
@@ -221,23 +220,9 @@ def _seen(value: bytes) -> _Seen | None:
         return None  # written by no scorer of ours: the sinks tell
 
 
-class WatchTimer(mode.Service):
-    """Publishes what the watch has found, once a second at most."""
-
-    def __init__(self, agent: WatchModel, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._agent = agent
-
-    @mode.Service.task
-    async def _tick(self) -> None:
-        while not self.should_stop:
-            await self.sleep(TICK_SECONDS)
-            self._agent.tick()
-
-
 def attach(app: AgentApp) -> None:
     """Make an app watch the model."""
     lane = app.open_lane(app.context.topics.training_examples)
     agent = WatchModel(app, lane)
     lane.attach(agent, agent_name="watch_model")
-    app.starts_after(WatchTimer(agent))
+    app.starts_after(Ticking(TICK_SECONDS, agent.tick))

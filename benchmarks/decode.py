@@ -18,6 +18,7 @@ from typing import Any
 from fraudstream.core.codec import decode_label, encode_classification
 from fraudstream.core.messages import Classification, Decision, Features, Position, Reason
 from fraudstream.core.wire_formats import load_wire_formats
+from tests.integration.test_foreign_format import ACQUIRER
 
 RECORD_MS = 1_602_700_000_000
 RECORDS_PER_MS = 20
@@ -111,6 +112,22 @@ def nested(rng: random.Random) -> dict[str, Any]:
     }
 
 
+def acquirer(rng: random.Random) -> dict[str, Any]:
+    currency = rng.choice(["EUR", "JPY"])
+    return {
+        "payment": {
+            "reference": f"acq-{rng.randrange(10**8)}",
+            "at": RECORD_MS + rng.randrange(10**9),
+            "money": {
+                "value": f"{rng.uniform(1, 220):.{2 if currency == 'EUR' else 0}f}",
+                "currency": currency,
+            },
+            "card": {"token": f"tok_{rng.getrandbits(32):08x}"},
+            "shop": {"till": f"t-{rng.randrange(10_000)}"},
+        },
+    }
+
+
 def microseconds(run: Callable[[Any], object], inputs: Sequence[Any], rounds: int) -> tuple[float, float]:
     taken = []
     for _ in range(rounds):
@@ -130,12 +147,14 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(7)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "shop.toml"
-        file.write_text(NESTED)
-        formats = load_wire_formats([file])
+        files = []
+        for name, text in {"acquirer": ACQUIRER, "shop": NESTED}.items():
+            files.append(Path(folder) / f"{name}.toml")
+            files[-1].write_text(text)
+        formats = load_wire_formats(files)
     results: dict[str, tuple[float, float]] = {}
     transactions = []
-    for make in (native, capstone, handbook, nested):
+    for make in (native, capstone, handbook, acquirer, nested):
         messages = [json.dumps(make(rng), ensure_ascii=False).encode() for _ in range(2_000)]
         records = [(value, RECORD_MS + at // RECORDS_PER_MS) for at, value in enumerate(messages)]
         transactions += [formats.decode(*record) for record in records]

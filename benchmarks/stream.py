@@ -14,9 +14,11 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--profile", type=Path, help="folder for collapsed stacks of every worker")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
@@ -131,7 +134,7 @@ class Services:
             line = " ".join(process.info["cmdline"] or ())
             for name, word in {"kafka": "kafka.Kafka", "mariadb": "mariadbd", "mongo": "ServeMongo"}.items():
                 server = self.servers.get(name)
-                if server is not None and word in line and str(server.port) in line + str(server.directory):
+                if server is not None and word in line and str(server.directory) in line:
                     times = process.cpu_times()
                     found[name] = found.get(name, 0.0) + times.user + times.system
         return found
@@ -151,6 +154,10 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         "sinks-0": stack.start("sinks")
     }
     processes = {name: psutil.Process(worker.pid) for name, worker in workers.items()}
+    samplers = []
+    if options.profile:
+        options.profile.mkdir(parents=True, exist_ok=True)
+        samplers = [sample(worker.pid, options.profile / f"{name}.txt") for name, worker in workers.items()]
     before = services.cpu_seconds()
     first: tuple[float, int] | None = None
     done: dict[str, float] = {}
@@ -168,6 +175,9 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         ):
             if number >= rows:
                 done.setdefault(what, now)
+    for sampler in samplers:
+        sampler.send_signal(signal.SIGINT)
+        sampler.wait()
     assert first is not None
     after = services.cpu_seconds()
     spent = {name: cpu(process) - busy[name] for name, process in processes.items()}
@@ -185,6 +195,12 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         },
         "rss_mib": {name: round(process.memory_info().rss / 2**20) for name, process in processes.items()},
     }
+
+
+def sample(pid: int, file: Path) -> subprocess.Popen[bytes]:
+    """Sample the stacks of a process into a file until interrupted."""
+    command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid)]
+    return subprocess.Popen([*command, "--format", "raw", "--rate", "200", "--output", str(file)])
 
 
 def cpu(process: psutil.Process) -> float:

@@ -144,6 +144,8 @@ class Noting(PartitionState):
                 risk.rate_short(),
                 risk.rate_long(),
                 risk.last_label,
+                seen.hour_share,
+                seen.pace,
             )
         )
         return seen, history, risk
@@ -253,7 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worlds", description=__doc__.splitlines()[0])
     parser.add_argument("--world", action="append", choices=list(WORLDS))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--cards", type=int)
+    parser.add_argument("--cards", type=int, default=2_000)
     parser.add_argument("--days", type=int, default=90)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -7,6 +7,7 @@ supervises one process a role.
 """
 
 import asyncio
+import gc
 import importlib
 import itertools
 import os
@@ -230,9 +231,13 @@ def run_worker(role: Role, settings: Settings) -> int:
     """Run the agents of a role in this process until it is told to stop; return the exit status."""
     import uvloop  # noqa: PLC0415 - only a worker needs it
 
-    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumers' threads make loops of their own
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, role)
+    # What is loaded by now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     app.conf.web_enabled = False
     worker = app.Worker(loop=loop, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False)
     worker.spinner = None  # it writes control characters to the log of whoever supervises us

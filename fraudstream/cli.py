@@ -36,6 +36,10 @@ COMMANDS: Mapping[str, Listed] = {
     ),
     "labels": Listed("labels:labels", "Look after sources of labels: list and release what is not believed."),
     "drift": Listed("drift:drift", "Tell what has changed, and how good the scores are now."),
+    "model": Listed("model:model", "List versions of the model, compare them, go back to one."),
+    "explain": Listed(
+        "explain:explain", "Compute past decisions again, bit for bit, and tell their reasons."
+    ),
     "check": Listed("check:check", "Look for everything that is wrong: settings, brokers, topics, stores."),
     "worker-process": Listed("worker_process:worker_process", ""),
     "reference": Listed("reference:reference", ""),

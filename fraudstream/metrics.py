@@ -278,8 +278,15 @@ class Metrics:
         )
         self.snapshots_rejected = self._counter(
             "fraudstream_snapshots_rejected_total",
-            "Model snapshots refused for checksum, version or content.",
-            "Any: the last good model serves on; find out who wrote the snapshot.",
+            "Model snapshots refused for checksum, version, content or for what they make of the probes.",
+            "Any: the last good model serves on; see the log, and `fraudstream model rollback`.",
+        )
+        self.model_commands = self._counter(
+            "fraudstream_model_commands_total",
+            "Commands to the learner, by action and by what became of them.",
+            "Refused: `fraudstream model list` tells why.",
+            "action",
+            "outcome",
         )
 
     def _declare_watch(self) -> None:

@@ -201,6 +201,15 @@ class Settings(BaseSettings):
     snapshot_interval_seconds: float = Field(
         default=0.25, gt=0, le=3600, description="A new model is published at most this often."
     )
+    keep_model_examples: int = Field(
+        default=10_000,
+        ge=1,
+        description="Examples learned from one model kept whole to the next: about as many are learned "
+        "again, at most, to rebuild a version between two.",
+    )
+    keep_model_interval: Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0))] = Field(
+        default=timedelta(minutes=10), description="At most this often is a model kept whole."
+    )
     dead_letter_brake: float = Field(
         default=0.5,
         gt=0,

@@ -13,6 +13,8 @@ _DAY_MS = 86_400_000
 
 _COMPACTED = {"cleanup.policy": "compact"}
 
+_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+
 _CHANGELOG = _COMPACTED | {
     # Kafka never compacts the segment it writes to, and by default begins a new one after 7 days or 1 GB:
     # a recovering worker would read days of superseded values. Ten minutes bound what it reads twice.
@@ -66,7 +68,7 @@ class Topics:
         self.training_examples = self._declare(
             "training-examples",
             1,
-            {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
+            _FOR_EVER,
             "Features as scored with their labels, kept for ever: the model can be learned again from them.",
         )
         self.model_snapshots = self._declare(
@@ -83,6 +85,21 @@ class Topics:
             1,
             _CHANGELOG,
             "Training examples held back because their source is not believed, until they are released.",
+        )
+        self.model_registry = self._declare(
+            "model-registry",
+            1,
+            _FOR_EVER,
+            "Every model version: what it has learned, and what it comes from.",
+        )
+        self.kept_models = self._declare(
+            "kept-models",
+            1,
+            _FOR_EVER | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "Models kept whole with all risks, from which any version between two can be made again.",
+        )
+        self.model_commands = self._declare(
+            "model-commands", 1, _keeping(90), "What the learner is told to do: roll back, relearn."
         )
         self.model_watch = self._declare(
             "model-watch",

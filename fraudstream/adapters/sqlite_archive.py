@@ -241,14 +241,14 @@ def _row(value: bytes) -> tuple[Any, ...]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         fault = f"expected a classification: {exc}"
         raise InvalidMessage(fault) from exc
-    source, transaction = read.source, read.transaction
+    source, transaction, time = read.source, read.transaction, read.event_time
     return (
         source.epoch,
         source.partition,
         source.offset,
         transaction.transaction_id,
         transaction.card_id,
-        read.event_time.astimezone(UTC).isoformat(),
+        (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(),
         read.decision,
         read.score,
         value,

@@ -1,5 +1,6 @@
 """``fraudstream backtest``: what this system would have done on history, with labels as late as they were."""
 
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,11 @@ import msgspec
 
 from fraudstream.commands.backtest_challengers import load_challenger
 from fraudstream.commands.backtest_costs import read_costs
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_page import write_page
 from fraudstream.commands.backtest_result import result_json
-from fraudstream.commands.backtest_run import Request, run_backtest
+from fraudstream.commands.backtest_run import Request, Result, run_backtest
+from fraudstream.commands.backtest_speed import Speed, Told, keep_speed, kept_speed
 from fraudstream.commands.backtest_table import print_tables
 from fraudstream.commands.context import pass_settings
 from fraudstream.commands.replay_labels import parse_delay
@@ -44,10 +47,15 @@ DEFAULT_SEGMENTS = ("amount", "part_of_day", "entry_mode", "card_type", "merchan
 )
 @click.option(
     "--label-delay",
-    default="7d",
-    show_default=True,
+    show_default="7d",
     metavar="DELAY",
     help="How late each label comes: event time (7d, 12h) or rows (5000rows).",
+)
+@click.option(
+    "--labels",
+    "label_file",
+    type=_FILE,
+    help="Labels as the topic takes them, JSON lines: each comes at its own time, in place of --label-delay.",
 )
 @click.option(
     "--label-batch",
@@ -99,10 +107,12 @@ DEFAULT_SEGMENTS = ("amount", "part_of_day", "entry_mode", "card_type", "merchan
 @click.option("--report", type=_OUT, metavar="FILE.html", help="Write a page with plots.")
 @click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Write every number.")
 @click.option(
-    "--timing/--no-timing",
-    default=True,
+    "--speed",
+    type=click.Choice([told.value for told in Told]),
+    default=Told.KEPT.value,
     show_default=True,
-    help="Write measured speeds into the JSON; without them two runs write the same bytes.",
+    help="Speeds in JSON and page: those first measured with this result, code and machine, so that two runs "
+    "write the same bytes; new ones, kept from then on; or none.",
 )
 @pass_settings
 def backtest(  # noqa: PLR0913 - one parameter for each option
@@ -110,7 +120,8 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
     *,
     files: tuple[Path, ...],
     kind: str,
-    label_delay: str,
+    label_delay: str | None,
+    label_file: Path | None,
     label_batch: str | None,
     test_from: str,
     test_hours: str,
@@ -123,7 +134,7 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
     limit: int | None,
     report: Path | None,
     json_file: Path | None,
-    timing: bool,
+    speed: str,
 ) -> None:
     """Tell what this system would have done on history.
 
@@ -131,13 +142,21 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
     before its label is learned, and labels come as late as --label-delay says. A row whose LABELLED column
     is 0 is scored and measured, but its label never comes.
     """
+    for path in (json_file, report):
+        _check_writable(path)
+    if label_file is not None and (label_delay is not None or label_batch is not None):
+        fault = (
+            "labels of --labels come at their own times: neither --label-delay nor --label-batch goes with it"
+        )
+        raise InvalidInput(fault)
     key = settings.card_hash_key.get_secret_value().encode() if settings.card_hash_key else None
     formats = load_wire_formats(settings.wire_formats, card_hash_key=key)
     request = Request(
         files=[ReplayFile(path, Format(kind), formats, with_labels=True) for path in files],
         kind=Format(kind),
         formats=formats,
-        delay=_delay(label_delay, label_batch),
+        delay=_delay(label_delay or "7d", label_batch),
+        labels=LabelFile(label_file) if label_file else None,
         partitions=partitions,
         policy=_policy(settings, policy_file, review_budget),
         rivals=[load_challenger(path) for path in challengers],
@@ -151,11 +170,24 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
         ),
     )
     result = run_backtest(request)
-    if json_file is not None:
-        _write(json_file, result_json(result, timing=timing))
-    if report is not None:
-        _write(report, write_page(result).encode())
+    if json_file is not None or report is not None:
+        told = _speed(result, Told(speed))
+        if json_file is not None:
+            _write(json_file, result_json(result, told))
+        if report is not None:
+            _write(report, write_page(result, told).encode())
     print_tables(result)
+
+
+def _speed(result: Result, told: Told) -> Speed | None:
+    """Return the speed that files tell: the result without any names it."""
+    if told is Told.NONE:
+        return None
+    named = result_json(result, None)
+    if told is Told.KEPT:
+        return kept_speed(result.speed, named)
+    keep_speed(result.speed, named)
+    return result.speed
 
 
 def _policy(settings: Settings, file: Path | None, budget: int | None) -> Policy:
@@ -226,6 +258,13 @@ def parse_hours(text: str) -> tuple[int, int]:
         return int(found[1]), int(found[2])
     fault = f"expected hours of day such as 7-24, got {text!r}"
     raise InvalidInput(fault)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a file that cannot be written before the work is done, not after."""
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        fault = f"{path}: cannot be written: no such folder, or no right to"
+        raise InvalidInput(fault)
 
 
 def _write(path: Path, content: bytes) -> None:

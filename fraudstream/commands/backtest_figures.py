@@ -3,7 +3,8 @@
 from math import log10
 
 from fraudstream.commands.backtest_plots import Axis, Plot, axis
-from fraudstream.core.backtest_measures import DayRow, Measures
+from fraudstream.core.backtest_breakdown import DayRow
+from fraudstream.core.backtest_measures import Measures
 
 LEAST_LOG = -5
 """Scores and rates below 10**-5 are drawn there."""

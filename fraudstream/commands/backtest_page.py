@@ -1,6 +1,5 @@
 """A backtest as one page that needs nothing else: no script, no server, no network."""
 
-from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from html import escape
 
@@ -13,39 +12,46 @@ from fraudstream.commands.backtest_figures import (
     precision_recall_figure,
 )
 from fraudstream.commands.backtest_run import Result
+from fraudstream.commands.backtest_sections import (
+    mistakes_section,
+    money_section,
+    rivals_section,
+    segments_section,
+)
+from fraudstream.commands.backtest_speed import Speed
 from fraudstream.commands.backtest_style import STYLE
-from fraudstream.commands.backtest_table import money, number
-from fraudstream.core.backtest import Mistake
+from fraudstream.commands.backtest_table import number
 from fraudstream.core.backtest_measures import Measures
+from fraudstream.core.cost import AMOUNTS_ONLY
 from fraudstream.core.policy import Policy
 from fraudstream.durations import format_duration
 
 
-def write_page(result: Result) -> str:
-    """Return the page. The same result gives the same page."""
+def write_page(result: Result, speed: Speed | None) -> str:
+    """Return the page. The same result and speed give the same page."""
     measures = result.measures
     body = [
-        "<h1>Backtest</h1>",
+        f"<h1>Backtest of {escape(_files(result))}</h1>",
         f"<p>{_in_words(measures)}</p>",
         _tiles(result),
         "<h2>How good, how often, how sure</h2>",
         f'<div class="figures">{_figures(measures)}</div>',
         "<h2>Money</h2>",
-        _money(measures),
-        *_rivals(result),
+        money_section(measures, plain=result.request.plan.costs is AMOUNTS_ONLY),
+        *rivals_section(result),
         "<h2>By segment</h2>",
         "<p>Predicted is the mean score, observed the share of frauds: where they lie far apart, scores of "
         "that segment should not be taken at their word. Only the largest values are shown.</p>",
-        _segments(measures),
+        segments_section(measures),
         "<h2>Worst misses</h2>",
         "<p>Frauds that were approved, the most confident mistakes first. Reasons are relative to a typical "
         "transaction: + speaks for fraud, &minus; against it, in log odds.</p>",
-        _mistakes(measures.missed_frauds),
+        mistakes_section(measures.missed_frauds),
         "<h2>Worst false alarms</h2>",
         "<p>Genuine transactions that would have gone to review or been declined, highest scores first.</p>",
-        _mistakes(measures.false_alarms),
+        mistakes_section(measures.false_alarms),
         "<h2>How this was measured</h2>",
-        _method(result),
+        _method(result, speed),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -56,14 +62,21 @@ def write_page(result: Result) -> str:
     )
 
 
+def _files(result: Result) -> str:
+    first, *others = [file.path.name for file in result.request.files]
+    return f"{first} and {len(others)} more" if others else first
+
+
 def _in_words(measures: Measures) -> str:
     found = (
-        "" if measures.recall is None else f"{measures.recall:.0%} of the frauds would have been alerted; "
+        ""
+        if measures.recall is None
+        else f"{measures.recall:.0%} of the frauds would have been reviewed or declined; "
     )
     right = (
-        "there would have been no alert."
-        if measures.precision is None
-        else f"{measures.precision:.0%} of {measures.alerts:,} alerts would have been fraud."
+        f"{measures.alerted_frauds / measures.alerts:.0%} of {measures.alerts:,} alerts would be fraud."
+        if measures.alerts
+        else "there would have been no alert."
     )
     return (
         f"{measures.test_rows:,} transactions from {_date(measures.test_first)} to "
@@ -77,7 +90,11 @@ def _tiles(result: Result) -> str:
     measures = result.measures
     budget = measures.review_budget
     tiles = [
-        ("Average precision", number(measures.average_precision), "1 ranks every fraud first"),
+        (
+            "Average precision",
+            number(measures.average_precision),
+            f"1 ranks every fraud first, {measures.test_frauds / measures.test_rows:.4f} is chance",
+        ),
         ("ROC AUC", number(measures.roc_auc), "chance that a fraud scores above a genuine one"),
         ("Log loss", number(measures.log_loss), "surprise per transaction; lower is better"),
         ("Calibration error", number(measures.calibration_error), "gap of score and fraud rate; 0 is best"),
@@ -141,138 +158,13 @@ def _figures(measures: Measures) -> str:
     )
 
 
-def _table(headings: Sequence[str], rows: Iterable[str], left: int) -> str:
-    head = "".join(
-        f'<th class="left">{escape(name)}</th>' if at < left else f"<th>{escape(name)}</th>"
-        for at, name in enumerate(headings)
-    )
-    return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
-
-
-def _cells(values: Sequence[str], left: int) -> str:
-    return "".join(
-        f'<td class="left">{escape(value)}</td>' if at < left else f"<td>{escape(value)}</td>"
-        for at, value in enumerate(values)
-    )
-
-
-def _money(measures: Measures) -> str:
-    rows = []
-    for saving in measures.savings:
-        amounts = (
-            saving.without_minor,
-            saving.with_minor,
-            saving.review_minor,
-            saving.declined_minor,
-            saving.saved_minor,
-        )
-        name = saving.currency or "no currency"
-        rows.append(f"<tr>{_cells([name, *(money(one, saving.currency) for one in amounts)], 1)}</tr>")
-    headings = ("Currency", "Losses without", "Losses with", "of them reviews", "wrong declines", "Saved")
-    return (
-        "<p>What approving everything would have cost, and what these decisions cost, by the cost table "
-        "tried; in major units.</p>" + _table(headings, rows, 1)
-    )
-
-
-def _rivals(result: Result) -> list[str]:
-    measures = result.measures
-    if not measures.challengers:
-        return []
-    rows = [
-        f"<tr>{_cells([name, *values], 1)}</tr>"
-        for name, values in [
-            (
-                name,
-                [
-                    number(model.average_precision),
-                    number(model.roc_auc),
-                    number(model.log_loss),
-                    number(model.calibration_error),
-                    number(model.card_precision_at_100),
-                    number(model.precision_at_budget),
-                    number(model.recall_at_budget),
-                ],
-            )
-            for name, model in [("fraudstream", measures), *((one.name, one) for one in measures.challengers)]
-        ]
-    ]
-    headings = (
-        *("Model", "Average precision", "ROC AUC", "Log loss", "Calibration error", "Card precision at 100"),
-        *("Precision at budget", "Recall at budget"),
-    )
-    return [
-        "<h2>Challengers</h2>",
-        "<p>The same features, transactions, labels and times.</p>",
-        _table(headings, rows, 1),
-    ]
-
-
-def _segments(measures: Measures) -> str:
-    rows, last = [], ""
-    for row in measures.by_segment:
-        cells = [
-            "" if row.segment == last else row.segment.replace("_", " "),
-            row.value or "unknown",
-            f"{row.transactions:,}",
-            f"{row.frauds:,}",
-            number(row.average_precision, 3),
-            f"{row.predicted:.2%}",
-            f"{row.observed:.2%}",
-            f"{row.alerts:,}",
-            "-" if row.precision is None else f"{row.precision:.0%}",
-            "-" if row.recall is None else f"{row.recall:.0%}",
-        ]
-        first = ' class="first"' if last and row.segment != last else ""
-        rows.append(f"<tr{first}>{_cells(cells, 2)}</tr>")
-        last = row.segment
-    headings = (
-        *("Segment", "Value", "Transactions", "Frauds", "Average precision", "Predicted", "Observed"),
-        *("Alerts", "Precision", "Recall"),
-    )
-    return _table(headings, rows, 2)
-
-
-def _mistakes(mistakes: Sequence[Mistake]) -> str:
-    if not mistakes:
-        return "<p>None.</p>"
-    rows = []
-    for one in mistakes:
-        amount = "" if one.amount_minor is None else money(one.amount_minor, one.currency or "")
-        reasons = "<br>".join(
-            f'<span class="{"for" if r.contribution > 0 else "against"}">'
-            f"{'+' if r.contribution > 0 else '&minus;'}{abs(r.contribution):.1f}</span> {escape(r.text)}"
-            for r in one.reasons
-        )
-        cells = _cells(
-            [
-                one.event_time.strftime("%Y-%m-%d %H:%M"),
-                one.transaction_id,
-                one.card_id or "",
-                one.terminal_id or "",
-            ],
-            4,
-        )
-        rows.append(
-            f"<tr>{cells}<td>{amount} {escape(one.currency or '')}</td><td>{one.score:.2%}</td>"
-            f'<td class="left">{one.decision.value}</td>'
-            f'<td class="reasons">{reasons or "nothing stands out"}</td></tr>'
-        )
-    headings = ("Event time", "Transaction", "Card", "Terminal", "Amount", "Score", "Decision", "Reasons")
-    return (
-        _table(headings, rows, 4)
-        .replace("<th>Decision", '<th class="left">Decision')
-        .replace("<th>Reasons", '<th class="left">Reasons')
-    )
-
-
-def _method(result: Result) -> str:
+def _method(result: Result, speed: Speed | None) -> str:
     request, measures = result.request, result.measures
     delay = request.delay
     late = (
-        f"{delay.transactions:,} transactions later"
+        f"{request.labels.path.name}, each at its own time"
+        if request.labels is not None
+        else f"{delay.transactions:,} transactions later"
         if delay.transactions is not None
         else f"{format_duration(timedelta(seconds=delay.seconds))} after the transaction"
     )
@@ -283,12 +175,14 @@ def _method(result: Result) -> str:
         ("Tested", f"{measures.test_rows:,} with a known truth, hours {hours[0]} to {hours[1]}"),
         ("Labels", late),
         ("Policy", _policy(request.policy)),
-        (
-            "Speed",
-            f"{result.cpu_us_per_event:.1f} µs of processor time an event for features, score and learning; "
-            f"{result.events_per_second:,.0f} events a second with reading",
-        ),
     ]
+    if speed is not None:
+        told = (
+            f"{speed.cpu_us_per_event:.1f} µs of processor time an event for features, score and learning; "
+            f"{speed.events_per_second:,.0f} events a second with reading "
+            f"({speed.measured_on}, {speed.measured_at:%Y-%m-%d %H:%M} UTC)"
+        )
+        facts.append(("Speed", told))
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(told)}</dd>" for name, told in facts) + "</dl>"
 
 

@@ -10,6 +10,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 34, 48
 _LETTER = 6.4
 """Width of a letter of the legend, about: there is no browser here to ask."""
 
+_ROW = 18
+"""Height of a row of the legend."""
+
 Point = tuple[float, float]
 
 
@@ -60,11 +63,18 @@ class Plot:
 
     def svg(self) -> str:
         """Return the picture."""
+        keys = self._rows_of_keys()
+        above = _ROW * (len(keys) - 1)  # further rows of the legend stand above the picture
         lines = [
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self._description)}">',
+            f'<svg viewBox="0 {-above} {WIDTH} {HEIGHT + above}" role="img" '
+            f'aria-label="{escape(self._description)}">',
             *self._grid(),
             *self._marks,
-            *self._keys(),
+            *(
+                f'<g transform="translate({x:.0f} {16 - above + number * _ROW})">{drawn}</g>'
+                for number, row in enumerate(keys)
+                for x, drawn in row
+            ),
             "</svg>",
         ]
         return "\n".join(lines)
@@ -107,14 +117,18 @@ class Plot:
         )
         return drawn
 
-    def _keys(self) -> list[str]:
-        drawn = []
+    def _rows_of_keys(self) -> list[list[tuple[float, str]]]:
+        """Return the legend as rows of places and drawings: what does not fit begins a new row."""
+        rows: list[list[tuple[float, str]]] = [[]]
         x = float(_LEFT)
         for name, mark in self._legend:
-            text = f'<text class="key" x="28">{escape(name)}</text>'
-            drawn.append(f'<g transform="translate({x:.0f} 16)">{mark}{text}</g>')
-            x += 28 + len(name) * _LETTER + 20
-        return drawn
+            width = 28 + len(name) * _LETTER + 20
+            if rows[-1] and x + width > WIDTH:
+                rows.append([])
+                x = float(_LEFT)
+            rows[-1].append((x, f'{mark}<text class="key" x="28">{escape(name)}</text>'))
+            x += width
+        return rows
 
 
 def rounded_up(value: float) -> float:

@@ -3,23 +3,22 @@
 import msgspec
 
 from fraudstream.commands.backtest_run import Result
-
-TIMING = ("events_per_second", "cpu_us_per_event")
-"""Keys that are measured anew by each run; everything else depends on files and options alone."""
+from fraudstream.commands.backtest_speed import Speed
 
 
-def result_json(result: Result, *, timing: bool = True) -> bytes:
+def result_json(result: Result, speed: Speed | None) -> bytes:
     """Return every number of a backtest as JSON.
 
-    The same files and options give the same bytes, but for the values of :data:`TIMING`; without ``timing``
-    those are ``null`` and the bytes are the same.
+    The same files and options give the same bytes for the same ``speed``; without one its keys are ``null``.
     """
     request = result.request
+    by_time = request.delay.transactions is None and request.labels is None
     measures = msgspec.to_builtins(result.measures, builtin_types=())
     head = {
         "files": [file.path.name for file in request.files],
         "format": request.kind.value,
-        "label_delay_seconds": None if request.delay.transactions is not None else request.delay.seconds,
+        "labels": None if request.labels is None else request.labels.path.name,
+        "label_delay_seconds": request.delay.seconds if by_time else None,
         "label_delay_rows": request.delay.transactions,
         "partitions": request.partitions,
         "refused_rows": result.refused,
@@ -32,10 +31,11 @@ def result_json(result: Result, *, timing: bool = True) -> bytes:
         "calibration_error": measures.pop("calibration_error"),
         "card_precision_at_100": measures.pop("card_precision_at_100"),
         "alerts_per_day": measures.pop("alerts_per_day"),
-        "events_per_second": result.events_per_second if timing else None,
-        "cpu_us_per_event": result.cpu_us_per_event if timing else None,
+        "events_per_second": None if speed is None else speed.events_per_second,
+        "cpu_us_per_event": None if speed is None else speed.cpu_us_per_event,
+        "speed_measured_at": None if speed is None else speed.measured_at,
+        "speed_measured_on": None if speed is None else speed.measured_on,
     }
-    if not timing:
-        for challenger in measures["challengers"]:
-            challenger["cpu_us_per_event"] = None
+    for number, challenger in enumerate(measures["challengers"]):
+        challenger["cpu_us_per_event"] = None if speed is None else speed.challengers_cpu_us[number]
     return msgspec.json.format(msgspec.json.encode(head | measures), indent=1) + b"\n"

@@ -11,6 +11,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 from msgspec.structs import replace
 
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.replay_rows import Format, ReplayFile, Row
 from fraudstream.core.backtest import Entry
 from fraudstream.core.messages import LabelValue
@@ -31,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History:
-    """Files of one format as one stream.
+    """Files of one format as one stream, with their own labels or those of a file beside.
 
     Handbook files and JSON lines are merged by event time, each file being in that order itself, as far as
     it is; what comes late within a file stays late. Capstone files are sorted by date and hour, rows of one
@@ -44,9 +45,15 @@ class History:
     """
 
     def __init__(
-        self, files: Sequence[ReplayFile], kind: Format, formats: WireFormats, partitions: int
+        self,
+        files: Sequence[ReplayFile],
+        kind: Format,
+        formats: WireFormats,
+        partitions: int,
+        labels: LabelFile | None = None,
     ) -> None:
         self._files = files
+        self._labels = labels
         self._kind = kind
         self._formats = formats
         self._partitions = partitions
@@ -80,10 +87,14 @@ class History:
                 continue
             label = transaction.label
             truth = None if label is None else label is LabelValue.FRAUD
-            if label is not row.label:
+            known = None
+            if self._labels is not None:
+                known = self._labels.of(transaction)
+                truth = known[-1].fraud if known else None
+            elif label is not row.label:
                 transaction = replace(transaction, label=row.label)
             partition = 0 if self._partitions == 1 else self._partition(row.key)
-            entries.append(Entry(transaction, partition, truth))
+            entries.append(Entry(transaction, partition, truth, known))
         return entries
 
     def _partition(self, key: bytes | None) -> int:

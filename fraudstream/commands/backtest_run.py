@@ -4,13 +4,16 @@ import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fraudstream.commands.backtest_challengers import Challenger
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_rows import History
+from fraudstream.commands.backtest_speed import Speed, machine
 from fraudstream.commands.replay_rows import Format, ReplayFile
 from fraudstream.core.backtest import NO_VALUE, Backtest, Entry, segment
 from fraudstream.core.backtest_measures import Measures, Plan, measure
@@ -27,6 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     kind: Format
     formats: WireFormats
     delay: LabelDelay
+    labels: LabelFile | None
     partitions: int
     policy: Policy
     rivals: Sequence[Challenger]
@@ -36,19 +40,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
-
-    ``cpu_us_per_event``: processor time of features, score, label state and learning, challengers not
-    included; ``events_per_second``: rows a second of processor time, reading and everything else included,
-    challengers not.
-    """
+    """What came of it; ``speed`` is that of this very run."""
 
     request: Request
     measures: Measures
     refused: int
     faults: Sequence[str]
-    cpu_us_per_event: float
-    events_per_second: float
+    speed: Speed
 
 
 def run_backtest(request: Request) -> Result:
@@ -59,7 +57,7 @@ def run_backtest(request: Request) -> Result:
     InvalidInput
         A file is not what its format says, no row makes a transaction, or nothing can be measured.
     """
-    history = History(request.files, request.kind, request.formats, request.partitions)
+    history = History(request.files, request.kind, request.formats, request.partitions, request.labels)
     test = Backtest(
         request.policy,
         request.delay,
@@ -86,16 +84,18 @@ def run_backtest(request: Request) -> Result:
     total = time.process_time_ns() - started - foreign
     for name in [name for name, column in test.segments.items() if column.values == (NO_VALUE,)]:
         del test.segments[name]
-    measures = measure(test, request.plan)
-    for rival, found in zip(request.rivals, measures.challengers, strict=True):
-        found.cpu_us_per_event = rival.cpu_ns / rows / 1e3
     return Result(
         request=request,
-        measures=measures,
+        measures=measure(test, request.plan),
         refused=history.refused,
         faults=history.faults,
-        cpu_us_per_event=(scoring - foreign) / rows / 1e3,
-        events_per_second=rows / total * 1e9,
+        speed=Speed(
+            cpu_us_per_event=round((scoring - foreign) / rows / 1e3, 2),
+            events_per_second=float(round(rows / total * 1e9)),
+            challengers_cpu_us=tuple(round(rival.cpu_ns / rows / 1e3, 2) for rival in request.rivals),
+            measured_at=datetime.now(UTC).replace(microsecond=0),
+            measured_on=machine(),
+        ),
     )
 
 

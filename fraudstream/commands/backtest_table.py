@@ -75,13 +75,13 @@ def _qualities(result: Result) -> Table:
         (f"recall at {measures.review_budget} a day", "recall_at_budget"),
     ):
         table.add_row(label, *(number(getattr(model, name)) for model in models))
-    speeds = [result.cpu_us_per_event, *(rival.cpu_us_per_event for rival in measures.challengers)]
+    speeds = (result.speed.cpu_us_per_event, *result.speed.challengers_cpu_us)
     table.add_row("CPU µs per event", *(number(speed, 1) for speed in speeds))
     table.add_section()
     table.add_row("alerts a day", f"{measures.alerts_per_day:.1f}")
-    table.add_row("precision of the decisions", number(measures.precision))
-    table.add_row("recall of the decisions", number(measures.recall))
-    table.add_row("events a second, all in", f"{result.events_per_second:,.0f}")
+    table.add_row("reviewed or declined: precision", number(measures.precision))
+    table.add_row("reviewed or declined: recall", number(measures.recall))
+    table.add_row("events a second, all in", f"{result.speed.events_per_second:,.0f}")
     return table
 
 

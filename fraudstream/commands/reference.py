@@ -9,6 +9,7 @@ import click
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from fraudstream.core.terms import BINS, SIZES, STARTS, TERMS
 from fraudstream.durations import format_duration
 from fraudstream.errors import InvalidInput
 from fraudstream.metrics import Metrics
@@ -21,7 +22,7 @@ END = "<!-- end of what is made from the code -->"
 
 
 @click.command(hidden=True)
-@click.argument("name", type=click.Choice(["settings", "metrics", "topics", "cli"]))
+@click.argument("name", type=click.Choice(["settings", "metrics", "topics", "cli", "features"]))
 @click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="Renew that part of a page.")
 @click.pass_context
 def reference(ctx: click.Context, name: str, into: Path | None) -> None:
@@ -45,6 +46,7 @@ def reference_text(name: str, root: click.Context) -> str:
         "settings": settings_page,
         "metrics": metrics_page,
         "topics": topics_page,
+        "features": features_page,
         "cli": lambda: commands_page(root),
     }
     return pages[name]()
@@ -85,6 +87,28 @@ def topics_page() -> str:
         for topic in Topics(settings)
     ]
     return _table(("Topic", "Partitions", "Settings", "Meaning"), rows)
+
+
+def features_page() -> str:
+    """Return every term of the model with its keys, and every value that terms combine."""
+    terms = [
+        (
+            f"`{term.name}`" + (" (retired)" if term.retired else ""),
+            term.family,
+            f"{STARTS[term.name]:,} to {STARTS[term.name] + SIZES[term.name] - 1:,}",
+        )
+        for term in TERMS
+    ]
+    bins = [
+        (f"`{one.name}`", ", ".join(str(flag.name).lower() for flag in one.needs), str(one.size), one.meaning)
+        for one in BINS
+    ]
+    return "\n\n".join(
+        (
+            _table(("Term", "Told in reasons as", "Keys"), terms),
+            _table(("Value", "Needs", "Bins", "What it is"), bins),
+        )
+    )
 
 
 def commands_page(root: click.Context) -> str:

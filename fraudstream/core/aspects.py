@@ -7,6 +7,7 @@ again; a *segment* is a field of the transaction, its values named.
 
 from collections.abc import Iterable
 from datetime import datetime
+from math import prod
 from typing import NamedTuple
 
 from fraudstream.core.messages import Transaction
@@ -14,10 +15,11 @@ from fraudstream.core.terms import (
     BINS,
     CARD,
     FAMILIES,
+    KEYS,
     MEETING,
+    SIZES,
     SPIKES,
     STARTS,
-    STATE_KEYS,
     STATE_TERMS,
     TERMINAL,
 )
@@ -59,24 +61,29 @@ class Aspect(NamedTuple):
 
 
 def _aspects() -> tuple[tuple[Aspect, ...], tuple[tuple[int, ...], ...]]:
-    """Lay out the aspects of all bins; for each key of a state term say which places it counts at."""
+    """Lay out the aspects of all bins; for each key say which places it counts at.
+
+    Bins of rare terms are left out: most transactions lack them.
+    """
     found: list[Aspect] = []
-    places: list[list[int]] = [[] for _ in range(STATE_KEYS)]
+    places: list[tuple[int, ...]] = [()] * KEYS
     at = 0
     for one in BINS:
-        term = next(i for i, term in enumerate(STATE_TERMS) if one.name in term.of)
+        term = next((term for term in STATE_TERMS if one.name in term.of and not term.is_rare), None)
+        if term is None:
+            continue
         step = -(-one.size // MOST_PLACES)
         size = -(-one.size // step)
-        family = _FAMILY_OF_BIN.get(one.name, STATE_TERMS[term].family)
+        family = _FAMILY_OF_BIN.get(one.name, term.family)
         found.append(Aspect(one.name, family, at, size))
-        second = _SIZE_OF[STATE_TERMS[term].of[1]] if len(STATE_TERMS[term].of) == 2 else 1
-        for key in range(STARTS[term], STARTS[term + 1]):
-            index = key - STARTS[term]
-            value = index // second if STATE_TERMS[term].of[0] == one.name else index % second
-            places[key].append(at + value // step)
+        after = prod(_SIZE_OF[name] for name in term.of[term.of.index(one.name) + 1 :])
+        start = STARTS[term.name]
+        for index in range(SIZES[term.name]):
+            value = index // after % one.size
+            places[start + index] += (at + value // step,)
         at += size
     found += [Aspect(HOUR, "", at, 24), Aspect(AMOUNT_SIZE, "", at + 24, _SIZES)]
-    return tuple(found), tuple(map(tuple, places))
+    return tuple(found), tuple(places)
 
 
 _SIZE_OF = {one.name: one.size for one in BINS}
@@ -116,7 +123,7 @@ _AMOUNT_AT = ASPECTS[-1].start
 def places_of(keys: Iterable[int]) -> list[int]:
     """Return where a transaction with these keys counts; keys of crosses have no place."""
     table = _PLACES_OF_KEY
-    return [place for key in keys if key < STATE_KEYS for place in table[key]]
+    return [place for key in keys for place in table[key]]
 
 
 def place_of_hour(event_time: datetime, hour: int | None = None) -> int:

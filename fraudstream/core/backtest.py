@@ -10,7 +10,7 @@ import msgspec
 from fraudstream.core.crosses import PRICES, price_class
 from fraudstream.core.messages import Decision, Reason, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.prequential import KnownLabel, LabelDelay, OfflinePass
 from fraudstream.errors import InvalidInput
 
 MOST_VALUES = 1000
@@ -48,11 +48,15 @@ _FIELDS = frozenset(
 
 
 class Entry(NamedTuple):
-    """One row: the transaction with the label that will come, if any, its partition, the truth if known."""
+    """One row: the transaction with the label that will come, if any, its partition, the truth if known.
+
+    ``known``: labels with times of their own, in place of the transaction's; ``None`` without such.
+    """
 
     transaction: Transaction
     partition: int
     fraud: bool | None
+    known: tuple[KnownLabel, ...] | None = None
 
 
 class Rival(Protocol):
@@ -218,10 +222,10 @@ class Backtest:
         """Score the next transactions, each after learning every label due before it."""
         score = self.run.score
         keep = self.scores.append
-        for transaction, partition, fraud in entries:
+        for transaction, partition, fraud, known in entries:
             self._fraud = fraud
             self._partition = partition
-            keep(score(transaction, partition))
+            keep(score(transaction, partition, known))
 
     def note(self, entries: Sequence[Entry]) -> None:
         """Note what else measures need of the transactions given to :meth:`score` last."""
@@ -231,8 +235,8 @@ class Backtest:
             recent = self.scores[len(self.decisions) :]
             self.decisions.extend([(score >= review_at) + (score >= decline_at) for score in recent])
             self.alerts.extend([score >= review_at for score in recent])
-        self.frauds.extend([-1 if fraud is None else int(fraud) for _, _, fraud in entries])
-        for one, _, _ in entries:
+        self.frauds.extend([-1 if fraud is None else int(fraud) for _, _, fraud, _ in entries])
+        for one, _, _, _ in entries:
             self.times.append((one.event_time - _EPOCH).total_seconds())
             self.amounts.append(-1 if one.amount_minor is None else min(one.amount_minor, 10**15))
             self.hours.append(hour_of(one))

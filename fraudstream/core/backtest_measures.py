@@ -1,15 +1,22 @@
 """What a backtest comes to: measures of the test part of a pass, as plain values."""
 
-import re
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from math import isfinite
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from fraudstream.core.backtest import DECISIONS, OTHER, Backtest, Mistake, Segment
+from fraudstream.core.backtest import DECISIONS, Backtest, Mistake
+from fraudstream.core.backtest_breakdown import (
+    DayRow,
+    Flags,
+    Floats,
+    Numbers,
+    SegmentRow,
+    by_day,
+    by_segment,
+    rounded,
+    share,
+)
 from fraudstream.core.cost import AMOUNTS_ONLY, CostTable, Ledger, Saving
 from fraudstream.core.curves import (
     BudgetPoint,
@@ -21,7 +28,7 @@ from fraudstream.core.curves import (
     score_histogram,
     within_budgets,
 )
-from fraudstream.core.evaluation import average_precision, card_precision, evaluate
+from fraudstream.core.evaluation import card_precision, evaluate
 from fraudstream.errors import InvalidInput
 
 DAY_SECONDS = 86_400
@@ -29,18 +36,6 @@ TOP_CARDS = 100
 
 BUDGETS = (10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
 """Alerts a day that precision and recall are told for."""
-
-MOST_SEGMENT_ROWS = 20
-"""Values of a segment shown, those with most transactions; the others are one row."""
-
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
-_DIGITS = 12
-"""Decimals kept: below them platforms differ in how they add."""
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
 
 
 class TestFrom(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,47 +74,20 @@ class Quality(msgspec.Struct, kw_only=True):
     recall_at_budget: float | None
 
 
-class DayRow(msgspec.Struct, kw_only=True):
-    """One day of the test part, UTC."""
-
-    day: str
-    transactions: int
-    frauds: int
-    average_precision: float | None
-    alerts: int
-    alerted_frauds: int
-    score_sum: float
-
-
-class SegmentRow(msgspec.Struct, kw_only=True):
-    """One value of one segment in the test part. ``predicted`` and ``observed``: mean score, fraud rate."""
-
-    segment: str
-    value: str
-    transactions: int
-    frauds: int
-    average_precision: float | None
-    predicted: float
-    observed: float
-    alerts: int
-    precision: float | None
-    recall: float | None
-
-
 class RivalResult(Quality, kw_only=True):
     """How well a rival scored, on the same transactions with the same labels."""
 
     name: str
     precision_recall: tuple[CurvePoint, ...]
-    cpu_us_per_event: float | None = None
 
 
 class Measures(Quality, kw_only=True):
     """Everything measured.
 
     ``rows``: transactions scored. ``test_rows``: those tested, with known truth, of which ``test_frauds`` are
-    fraud. ``precision``: share of alerts that are fraud; ``recall``: share of frauds that were not approved;
-    the ones ``at_budget`` are those of each day's highest scores, in hindsight.
+    fraud. ``precision``: share of transactions not approved that are fraud; ``recall``: share of frauds not
+    approved; the ones ``at_budget`` are those of each day's highest scores, in hindsight. ``alerts``: those a
+    person must see, ``alerted_frauds`` of them fraud; a decline beyond the review budget is none.
     """
 
     rows: int
@@ -129,6 +97,7 @@ class Measures(Quality, kw_only=True):
     test_last: str
     alerts_per_day: float
     alerts: int
+    alerted_frauds: int
     precision: float | None
     recall: float | None
     review_budget: int
@@ -156,8 +125,8 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
     s, y = tested.scores, tested.frauds
     days = np.floor(tested.times / DAY_SECONDS).astype(np.int64)
     alerted = tested.alerts
-    alerts, hits = int(alerted.sum()), int((alerted & y).sum())
-    caught = int((y & (tested.decisions > 0)).sum())
+    acted: Flags = tested.decisions > 0
+    alerts, caught = int(alerted.sum()), int((acted & y).sum())
     span = max((float(tested.times.max()) - float(tested.times.min())) / DAY_SECONDS, 1.0)
     wrong = [m for m in backtest.mistakes if m.row in tested.rows]
     missed = sorted((m for m in wrong if m.fraud), key=lambda m: (m.score, m.row))
@@ -170,21 +139,24 @@ def measure(backtest: Backtest, plan: Plan) -> Measures:
         test_frauds=int(y.sum()),
         test_first=_moment(float(tested.times.min())),
         test_last=_moment(float(tested.times.max())),
-        alerts_per_day=_rounded(alerts / span) or 0.0,
+        alerts_per_day=rounded(alerts / span) or 0.0,
         alerts=alerts,
-        precision=_share(hits, alerts),
-        recall=_share(caught, int(y.sum())),
+        alerted_frauds=int((alerted & y).sum()),
+        precision=share(caught, int(acted.sum())),
+        recall=share(caught, int(y.sum())),
         review_budget=plan.review_budget,
         savings=_savings(tested, backtest, plan.costs),
         calibration=reliability(s, y),
         precision_recall=precision_recall(s, y),
         score_histogram=score_histogram(s, y),
         by_budget=within_budgets(days, s, y, BUDGETS),
-        by_day=tuple(_by_day(days, s, y, alerted)),
+        by_day=tuple(by_day(days, s, y, alerted)),
         by_segment=tuple(
             row
             for name, column in backtest.segments.items()
-            for row in _by_segment(name, column, tested.places, s, y, alerted)
+            for row in by_segment(
+                name, column.values, np.array(column.codes, np.int64)[tested.places], s, y, alerted, acted
+            )
         ),
         missed_frauds=tuple(missed[: plan.worst]),
         false_alarms=tuple(false[: plan.worst]),
@@ -215,7 +187,13 @@ class _Tested:
         part &= (frauds >= 0) & (hours >= plan.hours[0]) & (hours < plan.hours[1])
         self.places = np.flatnonzero(part)
         if not len(self.places):
-            fault = "no transaction with a known truth is in the test part"
+            known = int((frauds >= 0).sum())
+            fault = (
+                f"nothing to measure in the test part: of {len(frauds):,} transactions the truth is known of "
+                f"{known:,}, none of them in it"
+                if known
+                else f"nothing to measure: none of the {len(frauds):,} transactions has a label"
+            )
             raise InvalidInput(fault)
         self.rows = set(self.places.tolist())
         self.frauds: Flags = frauds[part] == 1
@@ -239,10 +217,10 @@ def _quality(s: Floats, y: Flags, days: Numbers, cards: Numbers, budget: int) ->
     whole = evaluate(s, y)
     (at_budget,) = within_budgets(days, s, y, [budget])
     return Quality(
-        average_precision=_rounded(whole.average_precision),
-        roc_auc=_rounded(whole.roc_auc),
-        log_loss=_rounded(whole.log_loss),
-        calibration_error=_rounded(whole.calibration_error),
+        average_precision=rounded(whole.average_precision),
+        roc_auc=rounded(whole.roc_auc),
+        log_loss=rounded(whole.log_loss),
+        calibration_error=rounded(whole.calibration_error),
         card_precision_at_100=_card_precision(s, y, days, cards),
         precision_at_budget=at_budget.precision,
         recall_at_budget=at_budget.recall,
@@ -261,67 +239,7 @@ def _card_precision(s: Floats, y: Flags, days: Numbers, cards: Numbers) -> float
     if weeks:
         late = days > days[-1] - 7 * weeks
         s, y, days, cards = s[late], y[late], days[late], cards[late]
-    return _rounded(float(card_precision(days, cards.tolist(), s, y, TOP_CARDS).mean()))
-
-
-def _by_day(days: Numbers, s: Floats, y: Flags, alerted: Flags) -> list[DayRow]:
-    rows = []
-    for day in np.unique(days).tolist():
-        held = days == day
-        rows.append(
-            DayRow(
-                day=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).date().isoformat(),
-                transactions=int(held.sum()),
-                frauds=int(y[held].sum()),
-                average_precision=_rounded(average_precision(s[held], y[held])),
-                alerts=int(alerted[held].sum()),
-                alerted_frauds=int((alerted & y)[held].sum()),
-                score_sum=_rounded(float(s[held].sum())) or 0.0,
-            )
-        )
-    return rows
-
-
-def _by_segment(  # noqa: PLR0913, PLR0917  columns of one table
-    name: str, column: Segment, places: Numbers, s: Floats, y: Flags, alerted: Flags
-) -> list[SegmentRow]:
-    codes = np.array(column.codes, np.int64)[places]
-    values = column.values
-    counts = np.bincount(codes, minlength=len(values))
-    ranked = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]]
-    shown = sorted(ranked[:MOST_SEGMENT_ROWS], key=lambda code: _place(name, values[code]))
-    groups: list[tuple[str, Sequence[int]]] = [(values[code], [code]) for code in shown]
-    if rest := ranked[MOST_SEGMENT_ROWS:]:
-        groups.append((OTHER, rest))
-    rows = []
-    for value, members in groups:
-        held = np.isin(codes, members)
-        alerts, hits = int(alerted[held].sum()), int((alerted & y)[held].sum())
-        rows.append(
-            SegmentRow(
-                segment=name,
-                value=value,
-                transactions=int(held.sum()),
-                frauds=int(y[held].sum()),
-                average_precision=_rounded(average_precision(s[held], y[held])),
-                predicted=float(s[held].mean()),
-                observed=float(y[held].mean()),
-                alerts=alerts,
-                precision=_share(hits, alerts),
-                recall=_share(hits, int(y[held].sum())),
-            )
-        )
-    return rows
-
-
-def _place(name: str, value: str) -> float:
-    """Return where a value belongs in its table: numbers and times by size, other values where they stand."""
-    if name == "weekday":
-        return _WEEKDAYS.index(value) if value in _WEEKDAYS else 7.0
-    found = re.search(r"\d+", value) if name in {"amount", "part_of_day", "hour", "age"} else None
-    if found is None:
-        return 0.0 if value else float("inf")
-    return float(found[0]) - (0.5 if value.startswith("under") else 0.0)
+    return rounded(float(card_precision(days, cards.tolist(), s, y, TOP_CARDS).mean()))
 
 
 def _savings(tested: _Tested, backtest: Backtest, costs: CostTable) -> tuple[Saving, ...]:
@@ -334,14 +252,6 @@ def _savings(tested: _Tested, backtest: Backtest, costs: CostTable) -> tuple[Sav
         if amount >= 0 and (fraud or rank):
             ledger.add(names[backtest.currencies[place]], DECISIONS[rank], fraud, amount)
     return ledger.savings()
-
-
-def _share(part: int, whole: int) -> float | None:
-    return _rounded(part / whole) if whole else None
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, _DIGITS) if isfinite(value) else None
 
 
 def _moment(at: float) -> str:

@@ -5,12 +5,15 @@ never spoke agree.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
+from itertools import product
 from operator import itemgetter
+from sys import intern
 from zlib import crc32
 
 from fraudstream.core.currencies import minor_units_per_major
 from fraudstream.core.messages import Transaction
-from fraudstream.core.terms import CROSS_SLOTS, CROSS_TERMS, STARTS, STATE_TERMS
+from fraudstream.core.terms import CROSS_SLOTS, CROSS_TERMS, STARTS
 
 NIGHT_ENDS = 7
 """First hour of the day: before it, few people buy."""
@@ -18,7 +21,6 @@ NIGHT_ENDS = 7
 PRICES = (10, 20, 30, 50, 80, 120, 170, 230, 300)
 """Upper edges, exclusive, of amount classes in major units."""
 
-_UNKNOWN = "?"
 _MOST_REMEMBERED = 10_000
 """Combinations of one cross whose key is remembered: hashing again costs half a microsecond, and an
 attacker's invented merchants must not cost memory."""
@@ -39,15 +41,19 @@ def circumstances(transaction: Transaction) -> str | None:
     used = transaction.transaction_country
     shipped = transaction.shipping_country
     lives = transaction.residence_country
-    night = _UNKNOWN if hour is None else "y" if hour < NIGHT_ENDS else "n"
-    marks = night + _differ(used, shipped) + _differ(used, lives) + _differ(shipped, lives)
-    return None if marks == "????" else marks
+    return _MARKS[
+        _UNKNOWN if hour is None else hour < NIGHT_ENDS,
+        used != shipped if used and shipped else _UNKNOWN,
+        used != lives if used and lives else _UNKNOWN,
+        shipped != lives if shipped and lives else _UNKNOWN,
+    ]
 
 
-def _differ(one: str | None, other: str | None) -> str:
-    if not one or not other:
-        return _UNKNOWN
-    return "n" if one == other else "y"
+_UNKNOWN = 2
+_MARKS = {
+    answers: None if set(answers) == {_UNKNOWN} else "".join("ny?"[answer] for answer in answers)
+    for answers in product((False, True, _UNKNOWN), repeat=4)
+}
 
 
 def price_class(amount_minor: int | None, currency: str | None) -> int | None:
@@ -96,9 +102,19 @@ class _Cross:
         return key
 
 
-_CROSSES = tuple(
-    _Cross(term.of, start) for term, start in zip(CROSS_TERMS, STARTS[len(STATE_TERMS) :], strict=False)
-)
+_CROSSES = tuple(_Cross(term.of, STARTS[term.name]) for term in CROSS_TERMS)
+
+
+def _looker() -> Callable[..., tuple[int, ...]]:
+    """Write out the look-up of every cross's key, from the table of crosses; KeyError where one is new."""
+    keys = [f"k{index}[{', '.join(term.of)}]" for index, term in enumerate(CROSS_TERMS)]
+    source = f"lambda {', '.join(_VALUES)}: ({', '.join(keys)})"
+    tables: dict[str, object] = {f"k{index}": cross.key_of for index, cross in enumerate(_CROSSES)}
+    looker: Callable[..., tuple[int, ...]] = eval(source, {"__builtins__": {}, **tables})  # noqa: S307  names of the term table only
+    return looker
+
+
+_remembered = _looker()
 
 
 def cross_keys(transaction: Transaction) -> tuple[int, ...]:
@@ -115,26 +131,31 @@ def cross_keys(transaction: Transaction) -> tuple[int, ...]:
     ):
         # no cross can have all its fields: the common case of a card stream, told in a tenth of the time
         return ()
+    # Interned, a text that was seen before is the same object as then: combinations are compared at a
+    # glance. What no combination remembers any more is forgotten by the interpreter too.
     values = (
         circumstances(transaction),
         price_class(transaction.amount_minor, transaction.currency),
-        transaction.entry_mode or None,
-        transaction.merchant_group or None,
-        transaction.gender or None,
-        transaction.card_type or None,
-        transaction.bank or None,
-        transaction.residence_country or None,
+        intern(transaction.entry_mode or ""),
+        intern(transaction.merchant_group or ""),
+        intern(transaction.gender or ""),
+        intern(transaction.card_type or ""),
+        intern(transaction.bank or ""),
+        intern(transaction.residence_country or ""),
     )
-    absent = (
-        {name for name, value in zip(_VALUES, values, strict=True) if value is None}
-        if None in values
-        else None
-    )
+    try:
+        return _remembered(*values)
+    except KeyError:
+        return _keys_of(values)
+
+
+def _keys_of(values: tuple[object, ...]) -> tuple[int, ...]:
+    """Return the keys of values of which some are absent, or not remembered."""
+    absent = {name for name, value in zip(_VALUES, values, strict=True) if value is None or value == ""}
     keys = []
     for cross in _CROSSES:
-        if absent and not absent.isdisjoint(cross.values):
-            continue
-        combination = cross.pick(values)
-        key = cross.key_of.get(combination)
-        keys.append(cross.add(combination) if key is None else key)
+        if absent.isdisjoint(cross.values):
+            combination = cross.pick(values)
+            key = cross.key_of.get(combination)
+            keys.append(cross.add(combination) if key is None else key)
     return tuple(keys)

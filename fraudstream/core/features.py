@@ -14,16 +14,23 @@ import msgspec
 from fraudstream.core.history import (
     AMOUNT_CAP,
     DEVIATION_CAP,
+    RECENT_DAYS,
     SPIKE_DECAY_DAYS,
+    STEADY_DAYS,
     VARIANCE_PRIOR,
+    WEEK_HOURS,
     CardHistory,
     CurrencyMeans,
+    hour_of_week,
 )
 from fraudstream.core.risk import BLAME_LIFT, RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
 from fraudstream.core.terms import Needs, assembler
 
 LEAST_SPIKE = 0.02
 """Excess fraud rate below which a large amount is no spike; .005 and .1 score alike."""
+
+PACE_PRIOR = 0.25
+"""Transactions that a card's recent pace and its usual one start from."""
 
 _RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _DAY = 86400.0
@@ -52,7 +59,9 @@ class Observation(msgspec.Struct, gc=False):
     ``keys``: what it is scored by, crosses aside. ``at``: event time in seconds; ``amount``: in major
     units. ``ratio``: amount over the card's usual; ``relative_amount``: over the currency's mean; 0 where
     unknown. ``spike``: weight this transaction adds to the card's recent spikes, ``heat`` what they weigh
-    without it.
+    without it. ``pace``: how often the card is used of late over how often it usually is; ``hour_share``:
+    transactions of this hour of the week over those of a mean hour, 1 where unknown. ``recent`` and
+    ``steady``: what the card's fading counts have come to.
     """
 
     keys: tuple[int, ...]
@@ -65,11 +74,20 @@ class Observation(msgspec.Struct, gc=False):
     amount_step: float
     log_step: float
     deviation_squared: float
+    pace: float
+    hour_share: float
+    recent: float
+    steady: float
 
     def fold_into(self, history: CardHistory, offset: int) -> None:
         """Enter the card's history. Not idempotent: callers compare offset and ``applied`` first."""
         history.applied = offset
+        if not history.count:
+            history.since = self.at
         history.count += 1
+        history.recent = self.recent + 1.0
+        history.steady = self.steady + 1.0
+        history.seen_at = max(history.seen_at, self.at)
         history.amounts += self.amount_step
         history.log_sum += self.log_step
         history.log_squares += self.deviation_squared
@@ -113,8 +131,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         What labels have taught about looks.
     """
     fields = 0
-    ratio = relative = spike = heat = amount_step = log_step = squared = 0.0
+    ratio = relative = spike = heat = amount_step = log_step = squared = pace = recent = steady = 0.0
+    hour_share = 1.0
     amount_fine = amount_coarse = ratio_coarse = ratio_fine = surprise = count = heat_bin = since_spike = 0
+    hour_rarity = pace_bin = 0
     since_genuine = episode_age = days = fraud_run = genuine_run = rate_short = rate_long = last_label = 0
 
     if history is not None:
@@ -132,10 +152,27 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             since_spike = 9
         elif waited >= 0.25:
             since_spike = floor(log2(waited)) + 3
+        recent = history.recent
+        steady = history.steady
+        span = 0.0
+        if recent:
+            gone = (at - history.seen_at) / _DAY
+            if gone > 0.0:
+                recent *= exp(gone / -RECENT_DAYS)
+                steady *= exp(gone / -STEADY_DAYS)
+            age = (at - history.since) / _DAY
+            if age > 0.0:
+                span = STEADY_DAYS * (1.0 - exp(age / -STEADY_DAYS))
+        pace = (recent + PACE_PRIOR) / ((steady + 1.0) / (span + 1.0) + PACE_PRIOR)
+        if pace >= 2.0:
+            pace_bin = floor(2.0 * log2(pace)) - 1 if pace < 16.0 else 7
 
     if means is not None and amount is not None:
         fields += 1
         mean = means.mean
+        hour_share = (means.hours[hour_of_week(at)] + 1) * WEEK_HOURS / (means.timed + WEEK_HOURS)
+        if hour_share >= 0.015625:
+            hour_rarity = floor(log2(hour_share)) + 7 if hour_share < 0.5 else 6
         relative = amount / mean
         if relative >= 0.015625:
             octave = log2(relative)
@@ -208,8 +245,25 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         rate_short,
         rate_long,
         last_label,
+        hour_rarity,
+        pace_bin,
     )
-    return Observation(keys, at, amount, relative, ratio, spike, heat, amount_step, log_step, squared)
+    return Observation(
+        keys,
+        at,
+        amount,
+        relative,
+        ratio,
+        spike,
+        heat,
+        amount_step,
+        log_step,
+        squared,
+        pace,
+        hour_share,
+        recent,
+        steady,
+    )
 
 
 def excess_rate(ratio: float, tables: LookTables) -> float:

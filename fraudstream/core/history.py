@@ -41,27 +41,56 @@ VARIANCE_PRIOR = 3.0
 
 _VARIANCE_WARMUP = 100
 
+WEEK_HOURS = 168
+
+RHYTHM_WINDOWS = 5
+"""Windows of the running mean after which counts by hour of week are halved: about 100,000 transactions."""
+
+RECENT_DAYS = 1.0
+STEADY_DAYS = 30.0
+"""Days in which a transaction fades to 1/e of its weight in a card's recent and in its usual pace."""
+
+
+def hour_of_week(at: float) -> int:
+    """Return the hour of the week of a time in seconds since 1970, UTC: 0 is the first one of a Thursday."""
+    return int(at // 3600.0) % WEEK_HOURS
+
+
+def _no_hours() -> list[int]:
+    return [0] * WEEK_HOURS
+
 
 class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
-    """Running mean and spread of the amounts in one currency, within one partition.
+    """Running mean and spread of the amounts in one currency, and when it is paid in, within one partition.
 
     ``applied``: highest source offset folded in, -1 before the first. ``mean``: capped running mean, in
     major units. ``seen``: transactions folded in, plus 1. ``variance``: of log amounts around each card's
-    own mean.
+    own mean. ``hours``: transactions by hour of week, ``timed`` of them, old ones halved time and again.
     """
 
     applied: int
     mean: float
     seen: int
     variance: float
+    hours: list[int] = msgspec.field(default_factory=_no_hours)
+    timed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse another number of hours, so that every hour has its place."""
+        if len(self.hours) != WEEK_HOURS:
+            fault = f"expected {WEEK_HOURS} hours of a week, got {len(self.hours)}"
+            raise ValueError(fault)
 
     @classmethod
     def starting_with(cls, amount: float) -> Self:
         """Begin with the first amount seen in a currency; an amount below 0.01 begins at 0.01."""
         return cls(-1, max(amount, 0.01), 1, 0.5)
 
-    def fold(self, offset: int, amount: float, deviation_squared: float, window: float) -> None:
-        """Let one amount, and its squared deviation from its card's mean log amount, move mean and spread."""
+    def fold(self, offset: int, at: float, amount: float, deviation_squared: float, window: float) -> None:
+        """Let one amount, and its squared deviation from its card's mean log amount, move mean and spread.
+
+        ``at`` is its time in seconds since 1970.
+        """
         seen = self.seen
         mean = self.mean
         cap = MEAN_CAP * mean
@@ -71,8 +100,13 @@ class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
         self.variance += (deviation_squared - self.variance) / (warm if warm < window else window)
         self.seen = seen + 1
         self.applied = offset
+        self.hours[hour_of_week(at)] += 1
+        self.timed += 1
+        if self.timed >= RHYTHM_WINDOWS * window:
+            self.hours = [count // 2 for count in self.hours]
+            self.timed = sum(self.hours)
 
-    def to_row(self) -> tuple[int | float, ...]:
+    def to_row(self) -> tuple[int | float | list[int], ...]:
         """Return the fields in order, as plain numbers."""
         return row_of(self)
 
@@ -88,7 +122,8 @@ class CardHistory(msgspec.Struct, array_like=True, gc=False):
     ``applied``: highest source offset folded in, -1 before the first. ``count``: transactions. ``amounts``:
     their sum, each capped and in units of the currency's mean of its moment. ``heat``, ``heat_at``: weight
     of recent spikes and the time of the last one. ``log_sum``, ``log_squares``: of log relative amounts,
-    the latter around the mean of the moment.
+    the latter around the mean of the moment. ``recent``, ``steady``: transactions, fading within a day and
+    within a month, as of ``seen_at``, the newest one; ``since``: the first one.
     """
 
     applied: int = -1
@@ -98,6 +133,10 @@ class CardHistory(msgspec.Struct, array_like=True, gc=False):
     heat_at: float = NEVER
     log_sum: float = 0.0
     log_squares: float = 0.0
+    recent: float = 0.0
+    steady: float = 0.0
+    seen_at: float = NEVER
+    since: float = NEVER
 
     def to_row(self) -> tuple[int | float, ...]:
         """Return the fields in order, as plain numbers."""

@@ -24,6 +24,7 @@ distribution".
 """
 
 from bisect import bisect_right
+from copy import deepcopy
 from enum import StrEnum
 from typing import Self
 
@@ -171,7 +172,12 @@ class LabelTrust(msgspec.Struct, array_like=True):
         return held, found
 
     def exclude(self, example: TrainingExample, offset: int) -> None:
-        """Put the source of an example into quarantine, as one that the model was learned again without."""
+        """Put the source of an example into quarantine, as one that the model was learned again without.
+
+        Nobody says what is presumed: it stays believed.
+        """
+        if example.label_source is LabelSource.PRESUMED:
+            return
         account = self._account(source_name(example.label_source, example.labelled_by))
         if account.quarantined is None:
             account.quarantined, account.since = Held.LEFT_OUT, self.clock
@@ -186,6 +192,12 @@ class LabelTrust(msgspec.Struct, array_like=True):
             and not example.released
             and any(first <= offset <= last for first, last in account.spans)
         )
+
+    def keep_quarantines(self, later: "LabelTrust") -> None:
+        """Take over the quarantines of a later state: going back to an earlier one releases nobody."""
+        for name, account in later.quarantined().items():
+            self._account(name)  # makes room
+            self.accounts[name] = deepcopy(account)
 
     def quarantined(self) -> dict[str, Account]:
         """Return the sources in quarantine."""

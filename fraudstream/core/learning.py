@@ -19,7 +19,7 @@ from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.risk import EntityRisk, LookTables, coldest, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import KEYS, TERM_OF, TERMS
+from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
 
 REMEMBERED_LABELS = 200_000
 """Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
@@ -85,6 +85,8 @@ class Learner:
         Which sources are believed, up to date.
     forgotten
         Terminals forgotten since this object was made.
+    limits
+        What bounds it from the next example on.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Learner:
         self.trust = LabelTrust()
         self.forgotten = 0
         self._labels = KnownLabels(remembered_labels)
-        self._limits = limits
+        self.limits = limits
         self._held: list[HeldExample] = []
         self._quarantines: list[Quarantine] = []
 
@@ -123,7 +125,7 @@ class Learner:
         if known is not None and known.is_old(example):
             return Outcome.REPEATED
         at = (example.event_time - _EPOCH).total_seconds()
-        reason, quarantine = self.trust.judge(example, at, offset, self._limits.labels_per_day)
+        reason, quarantine = self.trust.judge(example, at, offset, self.limits.labels_per_day)
         if quarantine is not None:
             self._quarantines.append(quarantine)
         if reason is not None:
@@ -137,8 +139,12 @@ class Learner:
         if before is fraud:
             return Outcome.REPEATED
         features = example.features
+        keys = example.keys
+        if keys and max(keys) >= KEYS:
+            # A worker of newer code scored it, by terms appended to those known here.
+            keys = tuple(key for key in keys if key < KEYS)
         self.take(
-            example.keys,
+            keys,
             fraud,
             at,
             None if features is None else (features.ratio, features.relative_amount),
@@ -188,7 +194,7 @@ class Learner:
             ratio, relative_amount = look or (0.0, 0.0)
             note = correct_label if correction else note_label
             note(risk, self.tables, at, ratio, relative_amount, fraud)
-            if len(self.risks) > self._limits.terminals:
+            if len(self.risks) > self.limits.terminals:
                 self._forget_terminals()
         self.model.learn_keys(keys, fraud, weight)
         self.learned = learned = self.learned + 1
@@ -201,23 +207,38 @@ class Learner:
         window = min(samples, TYPICAL_WINDOW)
         for key in keys:
             term = TERM_OF[key]
+            if term in RARE_TERMS:
+                continue  # a typical transaction has none
             typical[term] += (weights[key] - typical[term]) / window
 
     def _forget_terminals(self) -> None:
         """Forget the coldest terminals, a sixteenth at once, so that it costs little a label."""
-        for terminal_id in coldest(self.risks, len(self.risks) - self._limits.terminals * 15 // 16):
+        for terminal_id in coldest(self.risks, len(self.risks) - self.limits.terminals * 15 // 16):
             del self.risks[terminal_id]
             self._changed[terminal_id] = None
             self.forgotten += 1
 
-    def remember(self, example: TrainingExample, offset: int = -1) -> None:
+    def skip(self, example: TrainingExample, offset: int, *, distrusted: bool = False) -> None:
+        """Pass over an example of the training log as left out: it is not learned now and not later.
+
+        ``distrusted``: because of its source, which is in quarantine from then on.
+        """
+        if offset <= self.training_offset:
+            return
+        self.training_offset = offset
+        if distrusted:
+            self.trust.exclude(example, offset)
+        self.remember(example, offset, left_out=True)
+
+    def remember(self, example: TrainingExample, offset: int, *, left_out: bool = False) -> None:
         """Note the label of an example without learning it: after a restart, so as not to learn it again.
 
-        ``offset`` is where it stands in the training log: it tells whether it was held back.
+        ``offset`` is where it stands in the training log: it tells whether it was held back. One that was
+        ``left_out`` leaves its transaction labelled as before.
         """
         known = self._labels.get(example.source)
         if known is None or not known.is_old(example):
-            self._labels.enter(example, held=self.trust.was_held(example, offset))
+            self._labels.enter(example, held=left_out or self.trust.was_held(example, offset))
 
     def take_held(self) -> list[HeldExample]:
         """Return the examples held back since the last call: they are kept with the snapshot."""

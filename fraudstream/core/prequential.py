@@ -4,10 +4,11 @@ It runs the stream's own code, so it measures what the stream does with a learne
 the base of every backtest.
 """
 
+import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -62,6 +63,13 @@ class Watcher(Protocol):
         ...
 
 
+class KnownLabel(NamedTuple):
+    """What somebody said of a transaction, and when: seconds since 1970."""
+
+    at: float
+    fraud: bool
+
+
 class _Pending(msgspec.Struct, gc=False):
     due: float
     keys: tuple[int, ...]
@@ -100,14 +108,21 @@ class OfflinePass:
         self._delay = delay
         self._by_count = delay.transactions is not None
         self._pending: deque[_Pending] = deque()
+        self._said: list[tuple[float, int, int, _Pending]] = []
         self._clock = float("-inf")
         self._count = 0
         self._next_due = float("inf")
         self._explained = 0
         self._watcher = watcher
 
-    def score(self, transaction: Transaction, partition: int = 0) -> float:
-        """Return the score of one transaction, without reasons or decision: the fastest way."""
+    def score(
+        self, transaction: Transaction, partition: int = 0, known: Sequence[KnownLabel] | None = None
+    ) -> float:
+        """Return the score of one transaction, without reasons or decision: the fastest way.
+
+        ``known``: what becomes known of it and when, the earliest first, each the opposite of the one
+        before, instead of its own label after the delay. The first is learned, the others correct it.
+        """
         at = (transaction.event_time - _EPOCH).total_seconds()
         self._advance(at)
         serving = self.serving
@@ -126,9 +141,15 @@ class OfflinePass:
             watcher.explained(transaction, reasons(parts, transaction, observation, history, risk))
         state.fold(transaction, self._count, observation, history)
         label = transaction.label
-        if label is not None:
+        if known is None and label is not None:
             look = None if observation.amount is None else (observation.ratio, observation.relative_amount)
             self._await(_Pending(0.0, keys, label is LabelValue.FRAUD, at, look, transaction.terminal_id))
+        elif known:
+            look = None if observation.amount is None else (observation.ratio, observation.relative_amount)
+            for number, (due, fraud) in enumerate(known):
+                pending = _Pending(due, keys, fraud, at, look, transaction.terminal_id)
+                heapq.heappush(self._said, (due, self._count, number, pending))
+            self._next_due = min(self._next_due, known[0].at)
         return score
 
     def classify(self, transaction: Transaction, policy: Policy, partition: int = 0) -> Classification:
@@ -183,6 +204,14 @@ class OfflinePass:
             if watcher is not None:
                 watcher.learned(due.keys, due.fraud)
         self._next_due = pending[0].due if pending else float("inf")
+        said = self._said
+        while said and said[0][0] <= self._clock:
+            _, _, number, due = heapq.heappop(said)
+            take(due.keys, due.fraud, due.at, due.look, due.terminal_id, correction=number > 0)
+            if watcher is not None:
+                watcher.learned(due.keys, due.fraud)
+        if said:
+            self._next_due = min(self._next_due, said[0][0])
         self.serving.intercept = self.learner.model.intercept
         self.serving.version = 1
         self.serving.training_offset = self.learner.learned - 1

@@ -8,42 +8,21 @@ summed into one reason.
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from fraudstream.core.crosses import NIGHT_ENDS, PRICES, circumstances, price_class
 from fraudstream.core.features import Observation
 from fraudstream.core.history import CardHistory
 from fraudstream.core.messages import Reason, Transaction
-from fraudstream.core.risk import UNKNOWN, EntityRisk
+from fraudstream.core.reason_words import WORDS
+from fraudstream.core.risk import EntityRisk
 from fraudstream.core.terms import (
-    AMOUNT,
-    CARD,
-    CIRCUMSTANCES,
     FAMILIES,
     FAMILY_OF,
-    HOLDER,
-    KEYS,
-    MEETING,
-    PURCHASE,
-    SPIKES,
-    STARTS,
-    STATE_KEYS,
-    STATE_TERMS,
     TERM_OF,
-    TERMINAL,
 )
 
 MOST_REASONS = 3
 
 LEAST_CONTRIBUTION = 0.1
 """In logits: less moves the odds by about a tenth and says nothing to a person."""
-
-_TEXTS = 4096
-"""Texts remembered of each kind."""
-
-_MOST_LABELS = 1_000_000
-"""Labels a text of a terminal can count to: far above what a week brings one terminal."""
-
-_TENTHS = 1000
-"""Ratios are told to the tenth below a hundred."""
 
 
 def contributions(weights: Sequence[float], typical: Sequence[float], keys: Iterable[int]) -> list[float]:
@@ -58,33 +37,30 @@ def contributions(weights: Sequence[float], typical: Sequence[float], keys: Iter
     return sums
 
 
-Weigh = Callable[[Sequence[float], tuple[int, ...]], tuple[float, ...]]
+Weigh = Callable[[Sequence[float], tuple[int, ...], Sequence[float]], tuple[float, list[float]]]
 
 
-def _weigher() -> Weigh:
-    """Write out the sums of a transaction with all state terms and no crosses, from the term table.
+@lru_cache
+def _weigher(first: int, count: int) -> Weigh:
+    """Write out the sums of a transaction that has so many terms in a row, from the term table.
 
-    The first result adds the weights in the order of the keys, as every logit is added; the others are one
-    family each.
+    The first result adds the weights in the order of the keys, as every logit is added; the list is one
+    family each, less what is usual.
     """
-    every = range(len(STATE_TERMS))
-    members: dict[str, list[str]] = {}
+    every = range(first, first + count)
+    members: list[list[str]] = [[] for _ in FAMILIES]
     for index in every:
-        members.setdefault(STATE_TERMS[index].family, []).append(f"w{index}")
+        members[FAMILY_OF[index]].append(f"w{index}")
+    parts = [f"{' + '.join(found)} - u[{family}]" if found else "0.0" for family, found in enumerate(members)]
     source = [
-        "def weigh(weights, keys):",
-        f"    {', '.join(f'k{i}' for i in every)} = keys",
+        "def weigh(weights, keys, u):",
+        f"    {', '.join(f'k{i}' for i in every)}, = keys",
         *(f"    w{i} = weights[k{i}]" for i in every),
-        f"    return {' + '.join(f'w{i}' for i in every)}, "
-        + ", ".join(" + ".join(members[family]) for family in FAMILIES if family in members),
+        f"    return {' + '.join(f'w{i}' for i in every)}, [{', '.join(parts)}]",
     ]
     scope: dict[str, Weigh] = {}
     exec("\n".join(source), {"__builtins__": {}}, scope)  # noqa: S102  names and numbers of the term table only
     return scope["weigh"]
-
-
-_weigh_state = _weigher()
-_STATE_TERM_COUNT = len(STATE_TERMS)
 
 
 class Explainer:
@@ -101,8 +77,8 @@ class Explainer:
     def __init__(self, weights: Sequence[float], typical: Sequence[float]) -> None:
         self._weights = weights
         self._typical = tuple(typical)
-        usual = contributions([0.0] * KEYS, self._typical, STARTS[:_STATE_TERM_COUNT])
-        self._usual = tuple(-amount for amount in usual)
+        #: How to weigh a run of terms, and what its families usually add, by first term and number.
+        self._runs: dict[tuple[int, int], tuple[Weigh, list[float]]] = {}
 
     def weigh(self, keys: tuple[int, ...]) -> tuple[float, list[float]]:
         """Return the sum of the weights of some keys, and what each family adds to a typical one.
@@ -110,21 +86,25 @@ class Explainer:
         The sum is added up in the order of the keys, so it is the same to the last bit wherever it is
         computed.
         """
-        if len(keys) == _STATE_TERM_COUNT and keys[-1] < STATE_KEYS:
-            total, amount, card, spikes, terminal, meeting = _weigh_state(self._weights, keys)
-            usual = self._usual
-            return total, [
-                amount - usual[0],
-                card - usual[1],
-                spikes - usual[2],
-                terminal - usual[3],
-                meeting - usual[4],
-            ]
+        if keys:
+            first, count = TERM_OF[keys[0]], len(keys)
+            # Terms rise, each at most once: so many between first and last are all of them. That is nearly
+            # every transaction, and written out it takes half the time.
+            if TERM_OF[keys[-1]] - first == count - 1:
+                run = self._runs.get((first, count)) or self._add_run(first, count)
+                return run[0](self._weights, keys, run[1])
         weights = self._weights
         total = 0.0
         for key in keys:
             total += weights[key]
         return total, contributions(weights, self._typical, keys)
+
+    def _add_run(self, first: int, count: int) -> tuple[Weigh, list[float]]:
+        usual = [0.0] * len(FAMILIES)
+        for term in range(first, first + count):
+            usual[FAMILY_OF[term]] += self._typical[term]
+        run = self._runs[first, count] = _weigher(first, count), usual
+        return run
 
 
 def reasons(
@@ -148,157 +128,10 @@ def reasons(
     return tuple(
         [
             Reason(
-                name=FAMILIES[family],
-                text=_WORDS[family](transaction, observation, history, risk),
-                contribution=int(amount * 1000.0) / 1000.0,
+                FAMILIES[family],
+                WORDS[family](transaction, observation, history, risk),
+                int(amount * 1000.0) / 1000.0,
             )
             for _, family, amount in ranked[:MOST_REASONS]
         ]
     )
-
-
-Words = Callable[[Transaction, Observation, CardHistory | None, EntityRisk | None], str]
-
-
-def _tenths(ratio: float) -> int:
-    return int(ratio * 10.0 + 0.5) if ratio < _TENTHS / 10 else int(ratio) * 10
-
-
-def _times(tenths: int) -> str:
-    return f"{tenths / 10:.1f}" if tenths < _TENTHS else f"{tenths // 10:,}"
-
-
-@lru_cache(_TEXTS)
-def _amount_text(tenths: int, currency: str | None) -> str:
-    return f"amount {_times(tenths)} times the usual" + (f" in {currency}" if currency else "")
-
-
-def _amount(
-    transaction: Transaction, seen: Observation, _h: CardHistory | None, _r: EntityRisk | None
-) -> str:
-    return _amount_text(_tenths(seen.relative_amount), transaction.currency)
-
-
-@lru_cache(_TEXTS)
-def _card_text(tenths: int) -> str:
-    return f"amount {_times(tenths)} times this card's usual"
-
-
-def _card(_t: Transaction, seen: Observation, history: CardHistory | None, _r: EntityRisk | None) -> str:
-    if history is None or not history.count:
-        return "first transaction seen of this card"
-    return _card_text(_tenths(seen.ratio))
-
-
-@lru_cache(_TEXTS)
-def _spikes_text(tenths: int) -> str:
-    return f"outsized amounts on this card, the last one {tenths / 10:.1f} days before"
-
-
-def _spikes(_t: Transaction, seen: Observation, history: CardHistory | None, _r: EntityRisk | None) -> str:
-    if history is None or not seen.heat:
-        return "no outsized amounts on this card before"
-    return _spikes_text(_tenths(max(seen.at - history.heat_at, 0.0) / 86400.0))
-
-
-@lru_cache(_TEXTS)
-def _terminal_text(packed: int) -> str:
-    frauds, labels = divmod(packed, _MOST_LABELS)
-    if not labels:
-        return "terminal without recent labels"
-    if not frauds:
-        return f"terminal: none of its last {labels} labelled transactions was fraud"
-    verb = "was" if frauds == 1 else "were"
-    return f"terminal: {frauds} of its last {labels} labelled transactions {verb} fraud"
-
-
-def _terminal(_t: Transaction, _s: Observation, _h: CardHistory | None, risk: EntityRisk | None) -> str:
-    risk = UNKNOWN if risk is None else risk
-    labels = int(risk.labels_long + 0.5)
-    frauds = int(risk.frauds_long + 0.5)
-    return _terminal_text(frauds * _MOST_LABELS + (labels if labels < _MOST_LABELS else _MOST_LABELS - 1))
-
-
-_MEETING_TEXTS = tuple(
-    tuple(f"{size} amount at a terminal {last}" for size in ("small", "ordinary", "large", "very large"))
-    for last in ("without a label yet", "whose last label was genuine", "whose last label was fraud")
-)
-
-
-def _meeting(_t: Transaction, seen: Observation, _h: CardHistory | None, risk: EntityRisk | None) -> str:
-    ratio = seen.ratio
-    size = 0 if ratio < 0.5 else 1 if ratio < 2.0 else 2 if ratio < 4.0 else 3
-    return _MEETING_TEXTS[0 if risk is None else risk.last_label][size]
-
-
-@lru_cache(_TEXTS)
-def _circumstances_text(marks: str) -> str:
-    night, shipped, away, delivered = tuple(marks)
-    found = []
-    if night == "y":
-        found.append(f"at night, before {NIGHT_ENDS} o'clock")
-    if away == "y":
-        found.append("used abroad: transaction country differs from residence")
-    if shipped == "y":
-        found.append("shipped to another country than the transaction's")
-    if delivered == "y":
-        found.append("shipped to another country than the residence")
-    return "; ".join(found) or "countries agree" + (", by day" if night == "n" else "")
-
-
-def _circumstances(
-    transaction: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None
-) -> str:
-    return _circumstances_text(circumstances(transaction) or "????")
-
-
-@lru_cache(_TEXTS)
-def _purchase_text(price: int | None, entry_mode: str | None, merchant_group: str | None) -> str:
-    parts = []
-    if price is not None:
-        low, high = ("", *PRICES)[price], (*PRICES, "")[price]
-        parts.append(
-            f"amount {low} to {high}"
-            if low and high
-            else f"amount from {low}"
-            if low
-            else f"amount under {high}"
-        )
-    if entry_mode:
-        parts.append(f"entry mode {entry_mode}")
-    if merchant_group:
-        parts.append(f"merchant group {merchant_group}")
-    return ", ".join(parts) or "circumstances of the purchase"
-
-
-def _purchase(t: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:
-    return _purchase_text(price_class(t.amount_minor, t.currency), t.entry_mode, t.merchant_group)
-
-
-@lru_cache(_TEXTS)
-def _holder_text(card_type: str | None, gender: str | None, merchant_group: str | None) -> str:
-    parts = []
-    if card_type:
-        parts.append(f"{card_type} card")
-    if gender:
-        parts.append(f"holder's gender {gender}")
-    if merchant_group:
-        parts.append(f"buying {merchant_group}")
-    return ", ".join(parts) or "circumstances of the holder"
-
-
-def _holder(t: Transaction, _s: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:
-    return _holder_text(t.card_type, t.gender, t.merchant_group)
-
-
-_BY_FAMILY: dict[str, Words] = {
-    AMOUNT: _amount,
-    CARD: _card,
-    SPIKES: _spikes,
-    TERMINAL: _terminal,
-    MEETING: _meeting,
-    CIRCUMSTANCES: _circumstances,
-    PURCHASE: _purchase,
-    HOLDER: _holder,
-}
-_WORDS = tuple(_BY_FAMILY[family] for family in FAMILIES)

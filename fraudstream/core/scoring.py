@@ -104,7 +104,9 @@ class PartitionState:
             currency = transaction.currency or ""
             means = self.means[currency]
             if offset > means.applied:
-                means.fold(offset, observation.amount, observation.deviation_squared, self.window)
+                means.fold(
+                    offset, observation.at, observation.amount, observation.deviation_squared, self.window
+                )
                 self._touched_means.add(currency)
 
     def judge(
@@ -140,9 +142,14 @@ class PartitionState:
 
 
 def keys_of(transaction: Transaction, observation: Observation) -> tuple[int, ...]:
-    """Return all keys a transaction is scored by: those of its state, then those of its crosses."""
+    """Return all keys a transaction is scored by, rising: those of its state and those of its crosses."""
     crosses = cross_keys(transaction)
-    return observation.keys + crosses if crosses else observation.keys
+    keys = observation.keys
+    if not crosses:
+        return keys
+    keys += crosses
+    # Terms appended to the table stand behind the crosses.
+    return keys if len(keys) == len(crosses) or observation.keys[-1] < crosses[0] else tuple(sorted(keys))
 
 
 def classify(  # noqa: PLR0913, PLR0917

@@ -3,21 +3,30 @@
 On the wire a snapshot is a msgpack array of magic word, format version, SHA-256 of the body, and the body.
 Weights that were never learned are left out; the others travel as packed little-endian doubles, so that
 they come back to the last bit.
+
+A snapshot names its terms, each with the number of its keys. Code that knows further terms reads it as it
+is: those begin from zero, all others keep what they learned. Code that lacks one of them cannot tell what
+its weights are worth without it, and refuses; only a learner may go on from the rest.
 """
 
 import hashlib
 import math
 from datetime import datetime
+from itertools import accumulate
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from fraudstream.core.risk import LOOKS, LookTables
-from fraudstream.core.terms import KEYS, TERMS, terms_checksum
+from fraudstream.core.terms import SIZES, STARTS
 from fraudstream.errors import InvalidSnapshot
 
 MAGIC = "fraudstream-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+MOST_KEYS = 2**32
+"""Keys travel as 32-bit numbers."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +37,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
     *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
     relative to. ``trust``: the accounts of label sources, as
-    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept.
+    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept. ``added``: terms
+    of this code that it was learned without; ``dropped``: its terms that this code lacks. Keys and
+    ``typical`` are those of this code.
     """
 
     version: int
@@ -43,6 +54,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tables: LookTables
     typical: tuple[float, ...]
     trust: bytes = b""
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -50,7 +63,7 @@ class _Body(msgspec.Struct, array_like=True):
     training_offset: int
     created_at: datetime
     learned: int
-    terms: str
+    terms: list[tuple[str, int]]
     intercept: float
     keys: bytes
     weights: bytes
@@ -68,7 +81,7 @@ class _Envelope(msgspec.Struct, array_like=True):
     body: bytes
 
 
-_TERMS = terms_checksum()
+_TERMS = list(SIZES.items())
 _body_decoder = msgspec.msgpack.Decoder(_Body)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _encoder = msgspec.msgpack.Encoder()
@@ -79,7 +92,7 @@ _UNREADABLE = (
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """Return the bytes of a snapshot. The same snapshot always gives the same bytes."""
+    """Return the bytes of a snapshot, of the terms of this code. The same snapshot gives the same bytes."""
     body = _encoder.encode(
         _Body(
             version=snapshot.version,
@@ -100,14 +113,20 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     return _encoder.encode(_Envelope(MAGIC, FORMAT_VERSION, hashlib.sha256(body).digest(), body))
 
 
-def decode_snapshot(data: bytes) -> Snapshot:
-    """Return the snapshot of these bytes.
+def decode_snapshot(data: bytes, *, drop_unknown: bool = False) -> Snapshot:
+    """Return the snapshot of these bytes, in the keys of this code.
+
+    Parameters
+    ----------
+    drop_unknown
+        Leave out what was learned for terms that this code lacks, or knows with another number of keys: for
+        a learner that goes on from it. What is left is no model to score with before it has learned on.
 
     Raises
     ------
     InvalidSnapshot
-        The bytes are no snapshot, are damaged, were written by another format version or for other terms,
-        or hold numbers no learner can have reached.
+        The bytes are no snapshot, are damaged, were written by another format version, hold numbers no
+        learner can have reached or, unless dropped, terms that this code lacks.
     """
     try:
         envelope = _envelope_decoder.decode(data)
@@ -128,12 +147,20 @@ def decode_snapshot(data: bytes) -> Snapshot:
     except _UNREADABLE as error:
         fault = f"the model snapshot has other content than its format says: {error}"
         raise InvalidSnapshot(fault) from error
-    return _checked(body)
+    return _checked(body, drop_unknown=drop_unknown)
 
 
-def _checked(body: _Body) -> Snapshot:
-    if body.terms != _TERMS:
-        fault = f"expected a model snapshot of the terms {_TERMS[:12]}, got terms {body.terms[:12]}"
+def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
+    unknown = [name for name, size in body.terms if SIZES.get(name) != size]
+    if unknown and not drop_unknown:
+        fault = f"the model snapshot {body.version} has terms this code lacks: {', '.join(unknown)[:400]}"
+        raise InvalidSnapshot(fault)
+    ends = list(accumulate(size for _, size in body.terms))
+    if not ends or len(dict(body.terms)) < len(ends) or any(size < 1 for _, size in body.terms):
+        fault = f"the model snapshot {body.version} has no terms, a term twice or one without keys"
+        raise InvalidSnapshot(fault)
+    if ends[-1] > MOST_KEYS:
+        fault = f"the model snapshot {body.version} has more keys than can be numbered: {ends[-1]:,}"
         raise InvalidSnapshot(fault)
     try:
         keys = np.frombuffer(body.keys, "<u4")
@@ -141,10 +168,10 @@ def _checked(body: _Body) -> Snapshot:
     except ValueError as error:
         fault = f"the model snapshot {body.version} is cut: {error}"
         raise InvalidSnapshot(fault) from error
-    if any(len(table) != len(keys) for table in tables) or len(body.typical) != len(TERMS):
+    if any(len(table) != len(keys) for table in tables) or len(body.typical) != len(ends):
         fault = f"the model snapshot {body.version} has tables of differing length"
         raise InvalidSnapshot(fault)
-    if len(keys) and (int(keys[-1]) >= KEYS or not bool(np.all(keys[1:] > keys[:-1]))):
+    if len(keys) and (int(keys[-1]) >= ends[-1] or not bool(np.all(keys[1:] > keys[:-1]))):
         fault = f"the model snapshot {body.version} has keys out of order or range"
         raise InvalidSnapshot(fault)
     numbers = (body.intercept, *body.typical)
@@ -154,6 +181,14 @@ def _checked(body: _Body) -> Snapshot:
     if bool(np.any(tables[2] < 0.0)) or not _possible(body.tables):
         fault = f"the model snapshot {body.version} has counts no learner can have reached"
         raise InvalidSnapshot(fault)
+    typical = body.typical
+    numbered = tuple(keys.tolist())
+    if body.terms != _TERMS:
+        ours, kept = _translated(keys, body.terms, ends)
+        numbered = tuple(ours.tolist())
+        tables = [table[kept] for table in tables]
+        known = {name: mean for (name, _), mean in zip(body.terms, typical, strict=True)}
+        typical = tuple(0.0 if name in unknown else known.get(name, 0.0) for name in SIZES)
     weights, gradients, squares = (tuple(table.tolist()) for table in tables)
     return Snapshot(
         version=body.version,
@@ -161,14 +196,33 @@ def _checked(body: _Body) -> Snapshot:
         created_at=body.created_at,
         learned=body.learned,
         intercept=body.intercept,
-        keys=tuple(keys.tolist()),
+        keys=numbered,
         weights=weights,
         gradients=gradients,
         squares=squares,
         tables=body.tables,
-        typical=body.typical,
+        typical=typical,
         trust=body.trust,
+        added=tuple(name for name, size in _TERMS if (name, size) not in body.terms),
+        dropped=tuple(unknown),
     )
+
+
+def _translated(
+    keys: NDArray[np.uint32], terms: list[tuple[str, int]], ends: list[int]
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return keys as this code numbers them, ascending, and where each stood; those it lacks are left out."""
+    term = np.searchsorted(ends, keys, "right")
+    starts = (0, *ends)
+    lacking = -1 - ends[-1]  # leads below any key
+    moved = [
+        STARTS[name] - start if SIZES.get(name) == size else lacking
+        for (name, size), start in zip(terms, starts, strict=False)
+    ]
+    found = keys.astype(np.int64) + np.array(moved, np.int64)[term]
+    order = np.argsort(found, kind="stable")
+    kept = order[np.searchsorted(found[order], 0) :]
+    return found[kept], kept
 
 
 def _possible(tables: LookTables) -> bool:

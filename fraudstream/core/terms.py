@@ -1,19 +1,25 @@
 """The terms of the model: every feature in one table.
 
-A term is a product of one or two binned values. Each combination of bins has one key, an index into the
+A term is a product of binned values, or of categories. Each combination has one key, an index into the
 model's weights; a transaction has one key of each term whose fields it has, and each key is worth 1. To add
-a term, add a line here (and its bin to ``features``): key ranges, the assembling code, families for reasons
-and the checksum that snapshots carry follow.
+a term, append a line to :data:`TERMS` (and, if it needs a new value, its bin to ``features``): key ranges,
+the assembling code, families for reasons, what drift is told by, the table in the documents and the terms
+that snapshots name follow.
+
+**A key, once given, keeps its meaning**, because labels come days after keys were written down: archived
+classifications and training examples hold them. So terms are only ever appended; one that is given up, or
+whose bins change, is marked ``retired`` and keeps its range and its weights, and what replaces it is a new
+line under a new name.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from enum import Flag
+from itertools import accumulate, product
+from math import prod
+from operator import eq
 
 import msgspec
-
-FORMAT = 1
-"""Rises when keys change their meaning without any name, range or family changing."""
 
 
 class Needs(Flag):
@@ -25,51 +31,92 @@ class Needs(Flag):
 
 
 class Bin(msgspec.Struct, frozen=True):
-    """A value cut into ``size`` bins."""
+    """A value cut into ``size`` bins, the fields it is made of, and what it is in words.
+
+    A ``usual`` bin makes no key: where nearly every transaction lies in it, it says nothing, and its terms
+    are for the others alone.
+    """
 
     name: str
     size: int
     needs: Needs
+    meaning: str
+    usual: int | None = None
 
 
 BINS: tuple[Bin, ...] = (
-    Bin("amount_fine", 386, Needs.AMOUNT),
-    Bin("amount_coarse", 20, Needs.AMOUNT),
-    Bin("ratio_coarse", 12, Needs.AMOUNT | Needs.CARD),
-    Bin("ratio_fine", 38, Needs.AMOUNT | Needs.CARD),
-    Bin("surprise", 14, Needs.AMOUNT | Needs.CARD),
-    Bin("count", 11, Needs.CARD),
-    Bin("heat", 11, Needs.CARD),
-    Bin("since_spike", 10, Needs.CARD),
-    Bin("since_genuine", 26, Needs.TERMINAL),
-    Bin("episode_age", 16, Needs.TERMINAL),
-    Bin("episode_days", 61, Needs.TERMINAL),
-    Bin("fraud_run", 7, Needs.TERMINAL),
-    Bin("genuine_run", 7, Needs.TERMINAL),
-    Bin("rate_short", 12, Needs.TERMINAL),
-    Bin("rate_long", 12, Needs.TERMINAL),
-    Bin("last_label", 3, Needs.TERMINAL),
+    Bin("amount_fine", 386, Needs.AMOUNT, "amount over the mean of its currency, 32 bins an octave"),
+    Bin("amount_coarse", 20, Needs.AMOUNT, "the same, 2 bins an octave"),
+    Bin("ratio_coarse", 12, Needs.AMOUNT | Needs.CARD, "amount over the card's usual, 2 bins an octave"),
+    Bin("ratio_fine", 38, Needs.AMOUNT | Needs.CARD, "the same, 4 bins an octave"),
+    Bin(
+        "surprise",
+        14,
+        Needs.AMOUNT | Needs.CARD,
+        "deviation of the logarithm of the amount from the card's mean, in half standard deviations",
+    ),
+    Bin("count", 11, Needs.CARD, "transactions of the card so far, doubling"),
+    Bin("heat", 11, Needs.CARD, "weight of the card's recent outsized amounts, fading in 7 days, doubling"),
+    Bin("since_spike", 10, Needs.CARD, "days since the card's last outsized amount, doubling"),
+    Bin(
+        "since_genuine",
+        26,
+        Needs.TERMINAL,
+        "days since the terminal's newest genuine label, 4 bins an octave",
+    ),
+    Bin(
+        "episode_age",
+        16,
+        Needs.TERMINAL,
+        "days since the terminal's present fraud episode began, 2 bins an octave",
+    ),
+    Bin("episode_days", 61, Needs.TERMINAL, "the same in whole days, up to 60"),
+    Bin("fraud_run", 7, Needs.TERMINAL, "fraud labels of that episode, doubling"),
+    Bin("genuine_run", 7, Needs.TERMINAL, "genuine labels since its last fraud, doubling"),
+    Bin("rate_short", 12, Needs.TERMINAL, "fraud rate of the terminal's labels, fading in 3 days, by tenths"),
+    Bin("rate_long", 12, Needs.TERMINAL, "the same, fading in 7 days"),
+    Bin("last_label", 3, Needs.TERMINAL, "newest label of the terminal: none, genuine or fraud"),
+    Bin("hour_rarity", 7, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling", 6),
+    Bin("pace", 8, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave", 0),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
+RHYTHM = "rhythm"
 CIRCUMSTANCES, PURCHASE, HOLDER = "circumstances", "purchase", "holder"
-FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, CIRCUMSTANCES, PURCHASE, HOLDER)
+FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, RHYTHM, CIRCUMSTANCES, PURCHASE, HOLDER)
 """What a reason can be about; terms of one family are summed into one reason."""
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One feature: a family and the values it combines, one or two bins or any number of categories."""
+    """One feature: a family and the values it combines, any number of bins or any number of categories.
+
+    A ``retired`` term makes no keys any more; labels of transactions scored by it still find its weights.
+    """
 
     family: str
     of: tuple[str, ...]
+    retired: bool = False
 
     @property
     def name(self) -> str:
-        """The combined values, as the weight tables and documents show them."""
+        """The combined values, as snapshots and documents name the term."""
         return " * ".join(self.of)
 
+    @property
+    def is_cross(self) -> bool:
+        """Whether it combines categories, so that it needs no state."""
+        return not all(name in _BY_NAME for name in self.of)
 
-STATE_TERMS = (
+    @property
+    def is_rare(self) -> bool:
+        """Whether transactions with all its fields may lack it, their values being usual."""
+        return any(name in _BY_NAME and _BY_NAME[name].usual is not None for name in self.of)
+
+
+_BY_NAME = {found.name: found for found in BINS}
+
+TERMS = (
+    # of a transaction that names its card or its terminal: they rest on running state
     Term(AMOUNT, ("amount_fine",)),
     Term(CARD, ("amount_coarse", "ratio_coarse")),
     Term(CARD, ("ratio_fine", "count")),
@@ -89,10 +136,7 @@ STATE_TERMS = (
     Term(MEETING, ("surprise", "fraud_run")),
     Term(CARD, ("surprise",)),
     Term(MEETING, ("surprise", "episode_age")),
-)
-"""Terms of a transaction that names its card or its terminal: they rest on running state."""
-
-CROSS_TERMS = (
+    # of a transaction that names the fields themselves: ``circumstances`` is night and mismatch of countries
     Term(CIRCUMSTANCES, ("circumstances",)),
     Term(PURCHASE, ("price", "entry_mode", "merchant_group")),
     Term(PURCHASE, ("circumstances", "price", "entry_mode")),
@@ -106,41 +150,41 @@ CROSS_TERMS = (
     Term(CIRCUMSTANCES, ("circumstances", "residence_country")),
     Term(HOLDER, ("circumstances", "gender", "card_type", "entry_mode", "merchant_group")),
     Term(HOLDER, ("circumstances", "bank", "gender")),
+    # of a transaction at an hour when few pay, or of a card used unusually often
+    Term(RHYTHM, ("hour_rarity",)),
+    Term(RHYTHM, ("pace",)),
 )
-"""Terms of a transaction that names the fields themselves: they need no state. ``circumstances`` is night
-and mismatch of countries."""
+"""Every term there is or was, in the order in which they came: append only."""
+
+STATE_TERMS = tuple(term for term in TERMS if not term.is_cross and not term.retired)
+CROSS_TERMS = tuple(term for term in TERMS if term.is_cross and not term.retired)
+
+RARE_TERMS = frozenset(index for index, term in enumerate(TERMS) if term.is_rare)
+"""Indices in :data:`TERMS` of those that a typical transaction lacks."""
 
 CROSS_SLOTS = 8192
 """Keys of each cross: far above the combinations seen, so that two seldom share one; a power of two wastes
 none."""
 
-TERMS = STATE_TERMS + CROSS_TERMS
-
-_BY_NAME = {found.name: found for found in BINS}
-
 
 def _size(term: Term) -> int:
-    size = 1
-    for name in term.of:
-        size *= _BY_NAME[name].size
-    return size
+    return CROSS_SLOTS if term.is_cross else prod(_BY_NAME[name].size for name in term.of)
 
 
-def _starts(sizes: Sequence[int]) -> tuple[int, ...]:
-    starts = [0]
-    for size in sizes:
-        starts.append(starts[-1] + size)
-    return tuple(starts)
+SIZES = {term.name: _size(term) for term in TERMS}
+"""Keys of each term."""
 
+if len(SIZES) < len(TERMS):
+    fault = "two terms combine the same values: which keys are whose?"
+    raise ValueError(fault)
 
-_SIZES = [*map(_size, STATE_TERMS), *(CROSS_SLOTS for _ in CROSS_TERMS)]
-STARTS = _starts(_SIZES)
-"""First key of each term; the last entry is the number of keys."""
+_ENDS = tuple(accumulate(SIZES.values()))
+STARTS = dict(zip(SIZES, (0, *_ENDS), strict=False))
+"""First key of each term."""
 
-STATE_KEYS = STARTS[len(STATE_TERMS)]
-KEYS = STARTS[-1]
+KEYS = _ENDS[-1]
 
-TERM_OF = bytes(index for index, size in enumerate(_SIZES) for _ in range(size))
+TERM_OF = bytes(index for index, size in enumerate(SIZES.values()) for _ in range(size))
 """For each key the index of its term in :data:`TERMS`."""
 
 FAMILY_OF = tuple(FAMILIES.index(term.family) for term in TERMS)
@@ -148,16 +192,38 @@ FAMILY_OF = tuple(FAMILIES.index(term.family) for term in TERMS)
 
 
 def terms_checksum() -> str:
-    """Return a digest of all that gives keys their meaning: models of one digest share weights."""
-    described = [
-        FORMAT,
-        [(b.name, b.size) for b in BINS],
-        [(t.family, t.of, n) for t, n in zip(TERMS, _SIZES, strict=True)],
-    ]
+    """Return a digest of all that gives keys their meaning."""
+    described = [[(b.name, b.size, b.usual) for b in BINS], [(t.family, t.of, t.retired) for t in TERMS]]
     return hashlib.sha256(msgspec.json.encode(described)).hexdigest()
 
 
-_KEY_OBJECTS = tuple(range(STATE_KEYS))
+def bins_of(keys: Sequence[int]) -> dict[str, int]:
+    """Return the bins, by name, that the keys of state terms stand for; keys of crosses are passed over.
+
+    >>> bins_of((STARTS["heat"] + 3,))
+    {'heat': 3}
+    """
+    bins: dict[str, int] = {}
+    for key in keys:
+        term = TERMS[TERM_OF[key]]
+        if not term.is_cross:
+            rest = key - STARTS[term.name]
+            for name in reversed(term.of):
+                rest, bins[name] = divmod(rest, _BY_NAME[name].size)
+    return bins
+
+
+def _key_objects(term: Term) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
+    """Return the keys of a term by index; of a rare one, each in a tuple that is empty for usual values."""
+    keys = tuple(range(STARTS[term.name], STARTS[term.name] + SIZES[term.name]))
+    if not term.is_rare:
+        return keys
+    bins = product(*(range(_BY_NAME[name].size) for name in term.of))
+    usual = [_BY_NAME[name].usual for name in term.of]
+    return tuple(() if any(map(eq, found, usual)) else (key,) for key, found in zip(keys, bins, strict=True))
+
+
+_KEY_OBJECTS = {term.name: _key_objects(term) for term in STATE_TERMS}
 
 Assembler = Callable[..., tuple[int, ...]]
 
@@ -171,22 +237,21 @@ def assembler(fields: Needs) -> Assembler:
     making it and half a kilobyte for each transaction that waits for its label. With neither card nor
     terminal no term remains: an amount alone is left to the crosses.
     """
-    keys = []
+    keys: list[str] = []
+    rare: list[str] = []
     ranges: dict[str, object] = {"__builtins__": {}}
-    for term, start in zip(STATE_TERMS, STARTS, strict=False):
+    for place, term in enumerate(STATE_TERMS):
         needs = Needs(0)
+        index = ""
         for name in term.of:
             needs |= _BY_NAME[name].needs
+            index = f"({index}) * {_BY_NAME[name].size} + {name}" if index else name
         if needs in fields and fields & (Needs.CARD | Needs.TERMINAL):
-            index = (
-                term.of[0]
-                if len(term.of) == 1
-                else f"{term.of[0]} * {_BY_NAME[term.of[1]].size} + {term.of[1]}"
-            )
-            name = f"keys_{start}"
-            ranges[name] = _KEY_OBJECTS[start : start + _size(term)]
-            keys.append(f"{name}[{index}]")
+            ranges[f"keys_{place}"] = _KEY_OBJECTS[term.name]
+            (rare if term.is_rare else keys).append(f"keys_{place}[{index}]")
     arguments = ", ".join(found.name for found in BINS)
-    source = f"lambda {arguments}: ({''.join(key + ', ' for key in keys)})"
+    source = (
+        f"lambda {arguments}: ({''.join(key + ', ' for key in keys)}){''.join(' + ' + one for one in rare)}"
+    )
     built: Assembler = eval(source, ranges)  # noqa: S307  names and numbers of this module only
     return built

@@ -9,6 +9,7 @@ code.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -96,6 +97,8 @@ class _Code:
             "UNSET": UNSET,
             "Transaction": Transaction,
             "missing": _raise_missing,
+            "from_timestamp": datetime.fromtimestamp,
+            "UTC": UTC,
             "HASH": hash_token,
             **{name: getattr(wire_values, name) for name in _CALLED},
         }
@@ -186,13 +189,13 @@ class _Code:
     def _fetch_text(self, name: str, path: Path, rule: FieldRule) -> str:
         constant = self._constant(".".join(path))
         self._fetch(name, path)
-        node = self._shape.at(path)
-        if node is not None and node.kinds == {"text"}:
-            self._lines.append(f"if {name}.__class__ is int: {name} = str({name})")
-        else:
-            self._lines.append(
-                f"if {name}.__class__ is not str and {name} is not None: {name} = as_text({name})"
-            )
+        # Nearly every field that is there is text: for those one look at the class is all it takes.
+        if rule.missing == {""}:
+            self._lines.append(f"if {name}.__class__ is str:")
+            self._lines.append(f"    if not {name}: {name} = None")
+            self._lines.append(f"elif {name} is not None: {name} = as_text({name})")
+            return constant
+        self._lines.append(f"if {name}.__class__ is not str and {name} is not None: {name} = as_text({name})")
         self._drop_missing(name, rule)
         return constant
 
@@ -252,7 +255,12 @@ class _Code:
         if rule.time_format == "iso8601":
             self._lines.append(f"event_time = iso_time(t, {self._constant(rule.zone)}, {path})")
         elif rule.time_format in EPOCH_UNITS:
-            self._lines.append(f"event_time = epoch_time(t, {EPOCH_UNITS[rule.time_format]}, {path})")
+            units = EPOCH_UNITS[rule.time_format]
+            first, end = wire_values.FIRST_SECONDS * units, wire_values.END_SECONDS * units
+            self._lines.append(
+                f"event_time = from_timestamp(t / {units}, UTC)"
+                f" if t.__class__ is int and {first} <= t < {end} else epoch_time(t, {units}, {path})"
+            )
         else:
             read = self._constant(compile_time_pattern(rule.time_format, rule.zone))
             self._lines.append(f"event_time = {read}(t, {path})")

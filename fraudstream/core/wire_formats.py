@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files as packaged_files
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -99,7 +99,13 @@ class WireFormats:
             compile_format(declaration, declarations[:index], hash_token)
             for index, declaration in enumerate(declarations)
         ]
-        self._last = self._formats[0]
+        self._expect(self._formats[0])
+
+    def _expect(self, format_: CompiledFormat) -> None:
+        self._last = format_
+        self._parse = format_.parse_with_tests or _matches_nothing
+        self._is_match = format_.is_match
+        self._convert = format_.convert
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,18 +136,16 @@ class WireFormats:
         if not value:
             fault = "is empty"
             raise InvalidMessage(fault)
-        last = self._last
-        if last.parse_with_tests is not None:
-            try:
-                if not value.isascii():
-                    value.decode()
-                found = last.parse_with_tests(value)
-            except UNDECODABLE:
-                return self._decode_slowly(value, timestamp_ms)
-            if last.is_match(found):
-                if is_suspect(value):
-                    refuse_card_data(value, last.exempt)
-                return last.convert(found, timestamp_ms)
+        try:
+            if not value.isascii():
+                value.decode()
+            found = self._parse(value)
+        except UNDECODABLE:
+            return self._decode_slowly(value, timestamp_ms)
+        if self._is_match(found):
+            if is_suspect(value):
+                refuse_card_data(value, self._last.exempt)
+            return self._convert(found, timestamp_ms)
         return self._decode_slowly(value, timestamp_ms)
 
     def _decode_slowly(self, value: bytes, timestamp_ms: int) -> Transaction:
@@ -150,7 +154,7 @@ class WireFormats:
             found = format_.parse(value)
         except UNDECODABLE as error:
             raise invalid_json(error) from None
-        self._last = format_
+        self._expect(format_)
         if is_suspect(value):
             refuse_card_data(value, format_.exempt)
         return format_.convert(found, timestamp_ms)
@@ -206,6 +210,11 @@ class WireFormats:
     def decode_row(self, row: Mapping[str, str | None], timestamp_ms: int) -> Transaction:
         """Return the transaction a row of a CSV file holds; raises as :meth:`decode` does."""
         return self.decode(self.encode_row(row), timestamp_ms)
+
+
+def _matches_nothing(value: bytes) -> NoReturn:
+    # For a format whose tests are told from the parsed members only.
+    raise msgspec.DecodeError
 
 
 def _check_order(declarations: Sequence[Declaration]) -> None:

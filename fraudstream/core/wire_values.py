@@ -28,8 +28,8 @@ FIRST_TIME: Final = datetime(1990, 1, 1, tzinfo=UTC)
 END_OF_TIME: Final = datetime(2100, 1, 1, tzinfo=UTC)
 """A time outside is a wrong unit or a default value; one in 9999 would hold every window open for ever."""
 
-_FIRST_SECONDS: Final = int(FIRST_TIME.timestamp())
-_END_SECONDS: Final = int(END_OF_TIME.timestamp())
+FIRST_SECONDS: Final = int(FIRST_TIME.timestamp())
+END_SECONDS: Final = int(END_OF_TIME.timestamp())
 _MAX_AGE_YEARS: Final = 150
 _CENT_TOLERANCE: Final = 1e-4
 """Of a minor unit: what binary fractions add to an amount (57.160000000000004) and no real amount does."""
@@ -96,6 +96,10 @@ def major_units(value: Any, currency: str, is_rounded: bool, path: str) -> int:
         minor = round(value * scale)
         fraction = value * scale - minor
     elif value.__class__ is str:
+        if value[-3:-2] == "." and scale == 100 and value.isascii():
+            digits = value[:-3] + value[-2:]
+            if 2 < len(digits) <= 15 and digits.isdecimal():
+                return int(digits)
         whole, point, decimals = value.partition(".")
         if not (whole.isdecimal() and value.isascii() and len(value) <= _MAX_NUMBER_CHARACTERS) or (
             point and not decimals.isdecimal()
@@ -104,8 +108,6 @@ def major_units(value: Any, currency: str, is_rounded: bool, path: str) -> int:
             raise InvalidMessage(fault, path)
         if not point:
             return _bounded(int(whole) * scale, path)
-        if len(decimals) == 2 and scale == 100:
-            return _bounded(int(whole + decimals), path)
         unit = 10 ** len(decimals)
         minor, remainder = divmod(int(whole + decimals) * scale, unit)
         # Half a minor unit goes to the even neighbour, as banks round, and as ``round`` does above.
@@ -183,7 +185,7 @@ def hour_of_day(value: Any, path: str) -> int:
 
 def record_time(timestamp_ms: int) -> datetime:
     """Return the timestamp of a Kafka record as a time."""
-    if _FIRST_SECONDS * 1000 <= timestamp_ms < _END_SECONDS * 1000:
+    if FIRST_SECONDS * 1000 <= timestamp_ms < END_SECONDS * 1000:
         return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
     fault = f"expected a time from 1990 to 2099, got {timestamp_ms}"
     raise InvalidMessage(fault, "record timestamp")
@@ -198,7 +200,7 @@ def epoch_time(value: Any, units_per_second: int, path: str) -> datetime:
     if value.__class__ is not int:
         value = _number(value, path)
     # Compared before it is divided: a whole number too large for a double must not get that far.
-    if _FIRST_SECONDS * units_per_second <= value < _END_SECONDS * units_per_second:
+    if FIRST_SECONDS * units_per_second <= value < END_SECONDS * units_per_second:
         return datetime.fromtimestamp(value / units_per_second, UTC)
     fault = f"expected a time from 1990 to 2099, got {shown(value)}"
     raise InvalidMessage(fault, path)

@@ -4,7 +4,8 @@ Slices do not need this (see ``lane``), and could not afford it. The learner doe
 risks are one state in two topics, published a few times a second.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -19,6 +20,10 @@ class AtomicRecord(NamedTuple):
     key: bytes
     value: bytes | None
     headers: Headers = ()
+
+
+Send = Callable[[Sequence[AtomicRecord]], Awaitable[list[int]]]
+"""Sends records within a transaction and returns their offsets, once the broker has them."""
 
 
 class AtomicPublisher:
@@ -77,25 +82,34 @@ class AtomicPublisher:
         aiokafka.errors.KafkaError
             The broker did not take them in time.
         """
+        async with self.transaction() as send:
+            highest = max(await send(first), default=-1)
+            headers = (*last.headers, (offset_header, str(highest).encode()))
+            (offset,) = await send([last._replace(headers=headers)])
+        return offset
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Send]:
+        """Publish whatever is sent within the block together when it is left, or nothing after any error.
+
+        Raises
+        ------
+        aiokafka.errors.ProducerFenced
+            Another process is the publisher now.
+        aiokafka.errors.KafkaError
+            The broker did not take it in time.
+        """
         producer = self._producer
         assert producer is not None, "start() comes first"  # noqa: S101 - a fault of ours
-        async with producer.transaction():
-            aside, sent = [
-                [
-                    await producer.send(
-                        record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
-                    )
-                    for record in records
-                ]
-                for records in (beside, first)
+
+        async def send(records: Sequence[AtomicRecord]) -> list[int]:
+            sent = [
+                await producer.send(
+                    record.topic, record.value, key=record.key, partition=0, headers=list(record.headers)
+                )
+                for record in records
             ]
-            highest = -1
-            for future in sent:
-                highest = (await future).offset
-            for future in aside:
-                await future
-            headers = [*last.headers, (offset_header, str(highest).encode())]
-            done = await producer.send_and_wait(
-                last.topic, last.value, key=last.key, partition=0, headers=headers
-            )
-        return int(done.offset)
+            return [int((await future).offset) for future in sent]
+
+        async with producer.transaction():
+            yield send

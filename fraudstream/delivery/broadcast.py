@@ -34,10 +34,19 @@ class Broadcast(mode.Service):
         Keyword arguments of aiokafka that name the brokers and how to get in.
     topics
         What to do with the records of each topic.
+    on_caught_up
+        Called once everything that was there at the start has been delivered.
     """
 
-    def __init__(self, options: dict[str, Any], topics: Mapping[str, Apply], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        topics: Mapping[str, Apply],
+        on_caught_up: Callable[[], None] = lambda: None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._on_caught_up = on_caught_up
         self._options = options
         self._topics = topics
         self._consumer: AIOKafkaConsumer | None = None
@@ -95,6 +104,7 @@ class Broadcast(mode.Service):
         consumer = self._consumer or await self._connect()
         while not self.should_stop:
             if not self._caught_up.is_set() and await self._has_caught_up(consumer):
+                self._on_caught_up()
                 self._caught_up.set()
             for tp, records in (await consumer.getmany(timeout_ms=100)).items():
                 apply = self._topics[tp.topic]

@@ -3,7 +3,8 @@
 Every override names the stock behaviour it replaces. Private names relied on
 (``tests/delivery/test_private_names.py`` pins each): ``Consumer._add_gap``, ``Consumer._gap``,
 ``Consumer._get_active_partitions``, ``Consumer._is_changelog_tp``, ``Consumer._new_consumer_thread``,
-``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_max_wait_ms``.
+``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_max_wait_ms`` and
+``AIOKafkaConsumer._key_deserializer``.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from fraudstream.delivery import fetching
+from fraudstream.delivery.fetching import AS_UNPACKED
 from fraudstream.delivery.slices import RecordSlice, is_sliced
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = cast(SliceTransport, transport).fetch_wait_ms
+        consumer._key_deserializer = AS_UNPACKED
         return consumer
 
     async def on_thread_stop(self) -> None:
@@ -187,5 +191,6 @@ def install(app: faust.App, fetch_wait_ms: int) -> SliceTransport:
     """Give an app the transport above, before anything has asked for its consumer."""
     transport = SliceTransport(app.conf.broker_consumer, app)
     transport.fetch_wait_ms = fetch_wait_ms
+    fetching.install()
     app.transport = transport
     return transport

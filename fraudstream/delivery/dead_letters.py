@@ -9,11 +9,10 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from aiokafka import ConsumerRecord
-
 from fraudstream.core.dead_letters import DeadLetter
 from fraudstream.core.masking import mask_card_numbers
-from fraudstream.delivery.records import Headers, OutRecord
+from fraudstream.delivery.records import Headers, OutRecord, Record
+from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage, OperatorError
 from fraudstream.metrics import Metrics
@@ -59,11 +58,11 @@ class DeadLetters:
         self._latest: deque[tuple[int, int]] = deque()
         self._records = self._refused = 0
 
-    def add(self, work: Work, record: "ConsumerRecord[bytes, bytes]", fault: InvalidMessage) -> None:
-        """Have a record set aside together with the rest of the work."""
+    def add(self, work: Work, part: RecordSlice, record: Record, fault: InvalidMessage) -> None:
+        """Have a record of a slice set aside together with the rest of the work."""
         letter = Letter(
-            record.topic,
-            record.partition,
+            part.topic,
+            part.partition,
             record.offset,
             record.timestamp,
             record.key,

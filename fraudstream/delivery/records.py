@@ -1,8 +1,7 @@
 """Records as they are about to be written, and the claim that marks a change of owner."""
 
-from typing import NamedTuple
-
-from aiokafka import ConsumerRecord
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 #: Header of the record by which a new owner fences older ones; consumers pass it over.
 CLAIM_HEADER = "fraudstream-claim"
@@ -10,6 +9,34 @@ CLAIM_HEADER = "fraudstream-claim"
 CLAIM_KEY = b"\x00fraudstream-claim"
 
 Headers = tuple[tuple[str, bytes], ...]
+
+
+class Record(Protocol):
+    """One record as it was read: what aiokafka's own records and those of a slice have in common."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Its time, in milliseconds since 1970."""
+
+    @property
+    def timestamp_type(self) -> int:
+        """Whose time that is: 0 the producer's, 1 the broker's."""
+
+    @property
+    def key(self) -> bytes | None:
+        """What it is about."""
+
+    @property
+    def value(self) -> bytes | None:
+        """What it says; None to delete its key."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """What its producer added."""
 
 
 class OutRecord(NamedTuple):
@@ -26,6 +53,6 @@ class OutRecord(NamedTuple):
     headers: Headers = ()
 
 
-def is_claim(record: ConsumerRecord[bytes, bytes]) -> bool:
+def is_claim(record: Record) -> bool:
     """Tell whether a record is a change of owner rather than a message."""
     return bool(record.headers) and record.headers[0][0] == CLAIM_HEADER

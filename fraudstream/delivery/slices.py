@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import faust
-from aiokafka import ConsumerRecord
 from faust.serializers.schemas import Schema
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, TopicT
+
+from fraudstream.delivery.records import Record
 
 #: Records in one slice at most. Large enough that the cost of a slice (about 100 µs) vanishes, small enough
 #: that a slice of full-cost scoring (about 10 ms) does not hold up the loop noticeably.
@@ -54,7 +55,7 @@ class RecordSlice:
     serialized_key_size = 0
     serialized_value_size = 0
 
-    def __init__(self, partition: PartitionId, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    def __init__(self, partition: PartitionId, records: Sequence[Record]) -> None:
         last = records[-1]
         self.topic, self.partition = partition
         self.first: int = records[0].offset

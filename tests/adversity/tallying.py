@@ -108,7 +108,7 @@ class TallyAmounts:
                 tally.number += 1
                 tally.total += int(record.value)
             dirty[record.key] = tally
-            source = {"epoch": 1, "partition": record.partition, "offset": record.offset}
+            source = {"epoch": 1, "partition": part.partition, "offset": record.offset}
             value = {
                 "source": source,
                 "transaction": {"transaction_id": record.value.decode()},

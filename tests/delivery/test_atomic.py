@@ -77,3 +77,26 @@ async def test_starting_again_goes_on(publishers: Callable[[], AtomicPublisher],
     await publisher.start()
     await publisher.start()
     assert await publisher.publish([], AtomicRecord(made_topic, b"m", b"1"), OFFSET_HEADER) == 0
+
+
+async def test_a_transaction_tells_offsets_on_the_way_and_shows_nothing_when_it_fails(
+    publishers: Callable[[], AtomicPublisher], make_topic: Callable[..., str], reader: LogReader
+) -> None:
+    kept, models = make_topic("kept"), make_topic("models")
+    publisher = publishers()
+    await publisher.start()
+    async with publisher.transaction() as send:
+        assert await send([AtomicRecord(kept, b"part", b"1"), AtomicRecord(kept, b"head", b"2")]) == [0, 1]
+        assert await send([]) == []
+        assert await send([AtomicRecord(models, b"m", b"1")]) == [0]
+    with pytest.raises(KafkaError):
+        await send_too_much(publisher, kept)
+    found = await reader.last_record(kept, 0)
+    assert found is not None
+    assert found.value == b"2"
+
+
+async def send_too_much(publisher: AtomicPublisher, topic: str) -> None:
+    async with publisher.transaction() as send:
+        await send([AtomicRecord(topic, b"part", b"3")])
+        await send([AtomicRecord(topic, b"part", b"x" * 2_000_000)])

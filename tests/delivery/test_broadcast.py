@@ -82,3 +82,24 @@ async def test_a_log_that_ends_with_a_marker_of_a_transaction_is_caught_up_with(
     async with asyncio.timeout(30):
         await broadcast.wait_until_caught_up()
     assert heard == [b"committed"]
+
+
+async def test_catching_up_is_told_once_after_all_that_was_there(
+    kafka_bootstrap: str, producer: AIOKafkaProducer, made_topic: str
+) -> None:
+    for value in (b"1", b"2"):
+        await producer.send_and_wait(made_topic, value, partition=0)
+    heard: list[object] = []
+    broadcast = Broadcast(
+        {"bootstrap_servers": kafka_bootstrap},
+        {made_topic: lambda record: heard.append(record.value)},
+        on_caught_up=lambda: heard.append("caught up"),
+    )
+    await broadcast.start()
+    try:
+        async with asyncio.timeout(30):
+            await broadcast.wait_until_caught_up()
+        await producer.send_and_wait(made_topic, b"3", partition=0)
+        await until(lambda: heard == [b"1", b"2", "caught up", b"3"])
+    finally:
+        await broadcast.stop()

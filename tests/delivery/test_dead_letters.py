@@ -5,6 +5,8 @@ from prometheus_client import CollectorRegistry
 
 from fraudstream.core.dead_letters import DeadLetter
 from fraudstream.delivery.dead_letters import DeadLetters, TooManyDeadLetters
+from fraudstream.delivery.records import Record
+from fraudstream.delivery.slices import PartitionId, RecordSlice
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage
 from fraudstream.metrics import Metrics
@@ -15,9 +17,13 @@ def dead_letters(limit: float = 0.5, least: int = 100) -> DeadLetters:
     return DeadLetters(Metrics(CollectorRegistry()), "dead-letters", limit, least)
 
 
+def set_aside(work: Work, one: Record, fault: InvalidMessage) -> None:
+    dead_letters().add(work, RecordSlice(PartitionId(TOPIC, 0), [one]), one, fault)
+
+
 def test_a_message_is_set_aside_with_its_bytes_its_origin_and_its_fault() -> None:
     work = Work()
-    dead_letters().add(work, record(7, b"not JSON", b"card-1"), InvalidMessage("expected JSON", "amount"))
+    set_aside(work, record(7, b"not JSON", b"card-1"), InvalidMessage("expected JSON", "amount"))
     (letter,) = work.notices["dead-letters"]
     assert (letter.value, letter.key, letter.source_offset) == (b"not JSON", b"card-1", 7)
     headers = {name.removeprefix("fraudstream-dead-letter-"): value for name, value in letter.headers}
@@ -28,7 +34,7 @@ def test_a_message_is_set_aside_with_its_bytes_its_origin_and_its_fault() -> Non
 
 def test_card_numbers_are_masked_in_value_and_key_and_the_letter_says_so() -> None:
     work = Work()
-    dead_letters().add(
+    set_aside(
         work, record(7, b'{"bank": "4111111111111111"}', b"4111111111111111"), InvalidMessage("refused")
     )
     (letter,) = work.notices["dead-letters"]
@@ -38,7 +44,7 @@ def test_card_numbers_are_masked_in_value_and_key_and_the_letter_says_so() -> No
 
 def test_a_message_without_a_value_leaves_a_letter_that_compaction_cannot_take_for_a_deletion() -> None:
     work = Work()
-    dead_letters().add(work, record(7, None), InvalidMessage("empty"))
+    set_aside(work, record(7, None), InvalidMessage("empty"))
     assert work.notices["dead-letters"][0].value == b""
 
 

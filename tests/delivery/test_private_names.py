@@ -7,18 +7,25 @@ that is named before raising a pin in ``setup.cfg``.
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import faust
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.consumer import fetcher
 from aiokafka.errors import ProducerFenced
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
 import fraudstream.delivery.consumer
 import fraudstream.delivery.fencing
+import fraudstream.delivery.fetching
+from fraudstream.delivery import fetching
 from fraudstream.delivery.consumer import SliceConsumerThread, SliceTransport
+from fraudstream.delivery.slices import read_in_slices
 from tests.delivery.faust_consumer import PARTITION, Message, committable, consumer, thread_of
 
 PINNED = {
@@ -29,21 +36,30 @@ PINNED = {
     "Consumer._new_consumer_thread",
     "AIOKafkaConsumerThread._create_worker_consumer",
     "AIOKafkaConsumer._fetch_max_wait_ms",
+    "AIOKafkaConsumer._key_deserializer",
+    "PartitionRecords._consumer_record",
+    "PartitionRecords._records_iterator",
     "AIOKafkaProducer._txn_manager",
 }
 
 
 def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
     listed: set[str] = set()
-    for module in (fraudstream.delivery.consumer, fraudstream.delivery.fencing):
+    for module in (
+        fraudstream.delivery.consumer,
+        fraudstream.delivery.fencing,
+        fraudstream.delivery.fetching,
+    ):
         listed |= set(re.findall(r"``([A-Z]\w+\._\w+)``", module.__doc__ or ""))
     assert listed == PINNED
 
 
 def test_no_private_name_of_a_library_is_used_without_being_listed() -> None:
     own = {"_slice_from", "_room"}
-    source = Path(fraudstream.delivery.consumer.__file__).read_text()
-    used = set(re.findall(r"(?:\b(?:self|consumer)\.|super\(\)\.|def )(_[a-z]\w*)", source)) - own
+    used = set()
+    for module in (fraudstream.delivery.consumer, fraudstream.delivery.fetching):
+        source = Path(module.__file__).read_text()
+        used |= set(re.findall(r"(?:\b(?:self|consumer)\.|super\(\)\.|def )(_[a-z]\w*)", source)) - own
     assert used == {name.partition(".")[2] for name in PINNED if not name.startswith("AIOKafkaProducer")}
 
 
@@ -96,6 +112,37 @@ async def test_the_fetch_wait_that_is_set_before_the_start_is_the_one_sent_to_th
         await inner.stop()
     source = inspect.getsource(AIOKafkaConsumer.start)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source
+
+
+async def test_only_slices_take_records_as_they_were_unpacked() -> None:
+    made = consumer()
+    fetching.install()
+    inner = thread_of(made)._create_worker_consumer(made.transport)
+    try:
+        assert inner._key_deserializer is fetching.AS_UNPACKED
+    finally:
+        await inner.stop()
+    assert "key_deserializer=self._key_deserializer" in inspect.getsource(AIOKafkaConsumer.start)
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 10_000)
+    for offset in range(3):
+        builder.append(offset, 1_000 + offset, b"key", b"%d" % offset, [("name", b"text")])
+    read_in_slices("cut")
+
+    def unpack(topic: str, mark: object) -> list[Any]:
+        records = fetcher.PartitionRecords(
+            TP(topic, 0), MemoryRecords(bytes(builder.build())), [], 1, mark, None, True, 0
+        )
+        assert records.next_fetch_offset == 1
+        found = list(records)
+        assert records.next_fetch_offset == 3
+        return found
+
+    assert [type(record) for record in unpack("whole", fetching.AS_UNPACKED)] == [ConsumerRecord] * 2
+    assert [type(record) for record in unpack("cut", None)] == [ConsumerRecord] * 2
+    assert [
+        (record.offset, record.timestamp, record.timestamp_type, record.key, record.value, record.headers)
+        for record in unpack("cut", fetching.AS_UNPACKED)
+    ] == [(offset, 1_000 + offset, 0, b"key", b"%d" % offset, [("name", b"text")]) for offset in (1, 2)]
 
 
 def test_the_table_manager_sleeps_its_fixed_second_through_its_own_sleep() -> None:

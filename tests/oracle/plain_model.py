@@ -36,6 +36,7 @@ class Customer:
     spk_t: float = LONG_AGO
     ml: float = 0.0
     vl: float = 0.0
+    times: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -71,6 +72,7 @@ class PlainModel:
     f: int = 0
     pn: int = 1
     pf: int = 1
+    hours: list[float] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     terminals: dict[str, Terminal] = field(default_factory=dict)
 
@@ -126,6 +128,13 @@ class PlainModel:
             (3533, 0, 1, zb),
             (3547, zb, 16, t2),
         ]
+        hour = t // 3600 % 168
+        share = (self.hours.count(hour) + 1) * 168 / (len(self.hours) + 168)
+        hr, pc = grid(share, -6, -1, 1), grid(self.pace(c, t), 1, 4, 2)
+        if hr < 6:
+            pairs.append((110_267, 0, 1, hr))
+        if pc > 0:
+            pairs.append((110_274, 0, 1, pc))
         keys = [offset + first * size + second for offset, first, size, second in pairs]
 
         if r >= 1:
@@ -140,8 +149,25 @@ class PlainModel:
         c.vl += d * d
         self.var += (d * d - self.var) / min(self.gn + 100, self.window)
         c.n += 1
+        c.times.append(t)
         self.gn += 1
+        self.hours.append(hour)
         return keys, r, a
+
+    def pace(self, c: Customer, t: float) -> float:
+        """How often a customer paid of late, over how often usually."""
+        recent = steady = 0.0
+        newest = None
+        for then in c.times:
+            if newest is not None and then > newest:
+                recent *= exp(-(then - newest) / 86400)
+                steady *= exp(-(then - newest) / 86400 / 30)
+            recent, steady = recent + 1, steady + 1
+            newest = then if newest is None else max(newest, then)
+        gone = max(t - newest, 0.0) / 86400 if newest is not None else 0.0
+        age = max(t - c.times[0], 0.0) / 86400 if c.times else 0.0
+        span = 30 * (1 - exp(-age / 30))
+        return (recent * exp(-gone) + 0.25) / ((steady * exp(-gone / 30) + 1) / (span + 1) + 0.25)
 
     def label(self, t0: float, terminal: str, r: float, a: float, fraud: bool) -> None:
         """Take in the label of a payment made at ``t0``."""

@@ -5,7 +5,7 @@ from fraudstream.cli import cli
 from tests.repository.tree import ROOT
 
 
-@pytest.mark.parametrize("name", ["settings", "metrics", "topics", "cli"])
+@pytest.mark.parametrize("name", ["settings", "metrics", "topics", "cli", "features"])
 def test_reference_page_says_what_the_code_says(name: str) -> None:
     printed = CliRunner().invoke(cli, ["reference", name], prog_name="fraudstream")
 

@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_stream_s_own_pass():
     entries = history(300)
     run = OfflinePass(HOUR)
 
-    assert list(played(entries).scores) == [run.score(one) for one, _, _ in entries]
+    assert list(played(entries).scores) == [run.score(one) for one, _, _, _ in entries]
 
 
 def test_measures_are_those_of_the_part_that_is_tested():
@@ -119,7 +119,7 @@ def test_a_truth_whose_label_never_comes_is_measured_and_never_learned():
 
 
 def test_nothing_to_measure_is_said():
-    with pytest.raises(InvalidInput, match="no transaction with a known truth"):
+    with pytest.raises(InvalidInput, match="none of them in it"):
         measure(played(history()), Plan(test_from=TestFrom(row=10_000, share=None)))
 
 
@@ -160,7 +160,7 @@ def test_a_review_budget_is_held_as_in_the_stream():
 
     test = played(entries, policy)
 
-    made = [run.classify(one, policy) for one, _, _ in entries]
+    made = [run.classify(one, policy) for one, _, _, _ in entries]
     assert [list(Decision)[rank] for rank in test.decisions] == [one.decision for one in made]
 
 

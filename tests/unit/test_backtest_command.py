@@ -2,22 +2,30 @@
 
 import gzip
 import html.parser
+import itertools
 import json
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.partitioner import murmur2
 from river import linear_model
 
 from fraudstream.cli import cli
+from fraudstream.commands import backtest_run, backtest_speed
 from fraudstream.commands.backtest import parse_hours, parse_test_from
 from fraudstream.commands.backtest_challengers import load_challenger
+from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_plots import Axis, Plot, axis
 from fraudstream.commands.backtest_rows import History
+from fraudstream.commands.backtest_speed import Speed, kept_speed
 from fraudstream.commands.replay_rows import CAPSTONE_FIELDS, Format, ReplayFile
 from fraudstream.core.wire_formats import load_wire_formats
 from fraudstream.errors import InvalidInput
+from tests.model_building import NOON
 
 ROOT = Path(__file__).parents[2]
 HIGH_STREET = ROOT / "data" / "high-street.csv.gz"
@@ -27,6 +35,14 @@ KEYS = {
     *("rows", "test_rows", "average_precision", "roc_auc", "log_loss", "calibration_error", "alerts_per_day"),
     *("card_precision_at_100", "events_per_second", "cpu_us_per_event"),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep speeds of tests out of the user's folder."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def forgetful() -> linear_model.LogisticRegression:
@@ -86,25 +102,77 @@ def test_the_numbers_people_ask_for_have_their_keys(found: Path) -> None:
     assert [one["name"] for one in told["challengers"]] == [f"{__name__}:forgetful"]
 
 
-def test_two_runs_write_the_same_bytes_but_for_what_is_timed(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        backtest(
-            *(HIGH_STREET, "--format", "handbook", "--limit", 9_000, "--label-delay", "2d"),
-            *("--json", tmp_path / name, "--no-timing", "--challenger", f"{__name__}:forgetful"),
-        )
+def short_run(folder: Path, name: str, *options: str) -> dict[str, Any]:
     backtest(
         *(HIGH_STREET, "--format", "handbook", "--limit", 9_000, "--label-delay", "2d"),
-        *("--json", tmp_path / "timed", "--challenger", f"{__name__}:forgetful"),
+        *("--json", folder / name, "--report", folder / f"{name}.html"),
+        *("--challenger", f"{__name__}:forgetful", *options),
     )
+    return json.loads((folder / name).read_bytes())
 
-    one, timed = (json.loads((tmp_path / name).read_bytes()) for name in ("one", "timed"))
+
+def test_two_runs_write_the_same_bytes_speeds_and_all(tmp_path: Path) -> None:
+    one = short_run(tmp_path, "one")
+    short_run(tmp_path, "two")
+
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert one["events_per_second"] is one["cpu_us_per_event"] is None
-    assert {key for key in one if one[key] != timed[key]} == {
-        "events_per_second",
-        "cpu_us_per_event",
-        "challengers",
-    }
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+    assert one["cpu_us_per_event"] > 0.0
+    assert one["events_per_second"] > 0.0
+    assert one["challengers"][0]["cpu_us_per_event"] > 0.0
+    assert one["speed_measured_at"].endswith("Z")
+
+
+def test_a_speed_asked_for_anew_is_the_one_told_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_run(tmp_path, "one")
+    monkeypatch.setattr(backtest_run, "machine", lambda: "x86_64")
+    other = short_run(tmp_path, "two")
+    monkeypatch.setattr(time, "process_time_ns", itertools.count(0, 1_000).__next__)
+    new = short_run(tmp_path, "three", "--speed", "new")
+    after = short_run(tmp_path, "four")
+
+    assert (other["speed_measured_on"], new["speed_measured_on"]) == ("x86_64", "x86_64")
+    assert new["events_per_second"] != other["events_per_second"]
+    assert after == new
+
+
+def test_without_speeds_their_keys_are_null(tmp_path: Path) -> None:
+    told = short_run(tmp_path, "one", "--speed", "none")
+
+    assert told["events_per_second"] is told["cpu_us_per_event"] is told["speed_measured_at"] is None
+    assert told["challengers"][0]["cpu_us_per_event"] is None
+    assert "events a second" not in (tmp_path / "one.html").read_text()
+
+
+def measured(us: float) -> Speed:
+    return Speed(cpu_us_per_event=us, events_per_second=1e6 / us, measured_at=NOON, measured_on="here")
+
+
+def test_another_result_and_changed_code_are_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept_speed(measured(10.0), b"result", tmp_path).cpu_us_per_event == 10.0
+    assert kept_speed(measured(11.0), b"result", tmp_path).cpu_us_per_event == 10.0
+    assert kept_speed(measured(12.0), b"other", tmp_path).cpu_us_per_event == 12.0
+    monkeypatch.setattr(backtest_speed, "_code", lambda: [b"print('faster')"])
+    assert kept_speed(measured(5.0), b"result", tmp_path).cpu_us_per_event == 5.0
+
+
+def test_a_speed_that_cannot_be_kept_is_told_and_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = written(tmp_path / "a file", "in the way")
+
+    assert kept_speed(measured(10.0), b"result", folder).cpu_us_per_event == 10.0
+    assert "another run will tell others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, option: str) -> None:
+    with pytest.raises(InvalidInput, match="no such folder"):
+        backtest(written(tmp_path / "garbage", "?"), "--format", "handbook", option, tmp_path / "no" / "file")
 
 
 class _Page(html.parser.HTMLParser):
@@ -342,3 +410,72 @@ def test_a_plot_keeps_marks_inside_and_text_harmless() -> None:
     assert "<x>" not in drawn
     assert "<name>" not in drawn
     assert "<told>" not in drawn
+
+
+LABEL = '{{"label":"{}","source":"analyst","labelled_at":"2018-04-0{}T00:00:00Z","transaction_id":"{}"{}}}\n'
+
+
+def test_labels_of_a_file_replace_those_of_the_rows(tmp_path: Path) -> None:
+    #   1: fraud from day 2, corrected on day 4     2: of another card     3: never said anything of
+    row = "{0},2018-04-01 0{0}:00:00,5,3,57.16,1,1\n"
+    path = written(tmp_path / "a.csv", HANDBOOK + row.format(1) + row.format(2) + row.format(3))
+    labels = LabelFile(
+        written(
+            tmp_path / "labels",
+            LABEL.format("genuine", 4, 1, "")
+            + LABEL.format("fraud", 2, 1, "")
+            + LABEL.format("fraud", 3, 1, "")
+            + LABEL.format("fraud", 2, 2, ',"card_id":"6"'),
+        )
+    )
+    files = [ReplayFile(path, Format.HANDBOOK, FORMATS, with_labels=True)]
+
+    [[one, two, three]] = History(files, Format.HANDBOOK, FORMATS, 1, labels).chunks()
+
+    second = datetime(2018, 4, 2, tzinfo=UTC).timestamp()
+    assert one.known == ((second, True), (second + 2 * 86_400, False))
+    assert (one.fraud, two.fraud, three.fraud) == (False, None, None)
+    assert two.known == three.known == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        '{"label":"fraud","source":"analyst","labelled_at":"2018-04-01T00:00:00Z","position":'
+        '{"epoch":1,"partition":0,"offset":3}}',
+    ],
+)
+def test_a_line_that_is_no_label_of_a_file_is_named(tmp_path: Path, line: str) -> None:
+    good = LABEL.format("fraud", 2, 1, "")
+    with pytest.raises(InvalidInput, match="line 2"):
+        LabelFile(written(tmp_path / "labels", good + line))
+
+
+def test_labels_with_times_of_their_own_go_with_no_delay(tmp_path: Path) -> None:
+    labels = written(tmp_path / "labels", LABEL.format("fraud", 2, 1, ""))
+    with pytest.raises(InvalidInput, match="their own times"):
+        backtest(HIGH_STREET, "--format", "handbook", "--labels", labels, "--label-delay", "7d")
+
+
+def test_a_simulated_world_is_played_with_its_own_labels(tmp_path: Path) -> None:
+    backtest(
+        *(ROOT / "data" / "demo.jsonl", "--format", "jsonl", "--labels", ROOT / "data" / "demo.labels.jsonl"),
+        *("--test-from", "0%", "--json", tmp_path / "a"),
+    )
+
+    told = json.loads((tmp_path / "a").read_bytes())
+    assert (told["labels"], told["label_delay_seconds"]) == ("demo.labels.jsonl", None)
+    assert 0 < told["test_frauds"] < told["test_rows"] < told["rows"] == 696
+
+
+def test_a_legend_that_is_too_long_goes_on_in_a_row_above() -> None:
+    plot = Plot(axis("x", 1.0, str), axis("y", 1.0, str), "two estimators")
+    for name in ("fraudstream", "river.linear_model:LogisticRegression", "river.naive_bayes:BernoulliNB"):
+        plot.line([(0.0, 0.0)], "rival", name)
+
+    drawn = plot.svg()
+
+    assert 'viewBox="0 -18 560 338"' in drawn
+    assert drawn.count("translate(62 ") == 2
+    assert "translate(62 16)" in drawn

@@ -170,7 +170,7 @@ def test_every_value_has_a_look(value: float, start: int) -> None:
 def test_means_start_and_stay_above_zero_under_zero_amounts() -> None:
     mean = CurrencyMeans.starting_with(0.0)
     for offset in range(5_000):
-        mean.fold(offset, 0.0, 0.0, window=10)
+        mean.fold(offset, 0.0, 0.0, 0.0, window=10)
 
     assert mean.mean == LEAST_MEAN
     assert mean.applied == 4_999
@@ -178,8 +178,30 @@ def test_means_start_and_stay_above_zero_under_zero_amounts() -> None:
 
 def test_an_amount_moves_the_mean_by_no_more_than_four_means() -> None:
     mean = CurrencyMeans(0, 10.0, 99, 0.5)
-    mean.fold(1, 1_000_000.0, 0.0, window=20_000)
+    mean.fold(1, 0.0, 1_000_000.0, 0.0, window=20_000)
     assert mean.mean == 10.0 + (40.0 - 10.0) / 100
+
+
+def test_hours_of_a_week_are_halved_so_that_an_old_rhythm_is_forgotten() -> None:
+    #   window 10: halved at 50         hour 0 for 49, then hour 5 for 30
+    mean = CurrencyMeans.starting_with(1.0)
+    for offset in range(79):
+        mean.fold(offset, 0.0 if offset < 49 else 5 * 3_600.0, 1.0, 0.0, window=10)
+
+    assert (mean.hours[0], mean.hours[5]) == (12, 16)
+    assert mean.timed == sum(mean.hours)
+
+
+def test_a_week_of_other_than_168_hours_is_refused() -> None:
+    row = CurrencyMeans.starting_with(1.0).to_row()
+    with pytest.raises(InvalidMessage, match="168 hours"):
+        CurrencyMeans.from_row([*row[:4], [0] * 167, 0])
+
+
+def test_a_history_from_before_pace_was_counted_is_read_with_none() -> None:
+    written = msgspec.msgpack.encode([7, 3, 3.0, 0.0, -1e9, 0.1, 0.2])
+    history = msgspec.msgpack.decode(written, type=CardHistory)
+    assert (history.count, history.recent, history.seen_at) == (3, 0.0, NEVER)
 
 
 def test_a_spike_that_comes_late_does_not_move_the_time_of_the_last_spike_back() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from fraudstream.core.messages import LabelValue, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import LabelDelay, OfflinePass, offline_pass
+from fraudstream.core.prequential import KnownLabel, LabelDelay, OfflinePass, offline_pass
 from fraudstream.errors import InvalidInput
-from tests.model_building import street_purchase, transaction
+from tests.model_building import NOON, street_purchase, transaction
 
 
 def stream(count: int = 600) -> list[Transaction]:
@@ -111,3 +111,27 @@ def test_time_is_that_of_the_stream_and_not_of_its_order() -> None:
         learned_after(run, [transaction(8.0), transaction(0.0, label=LabelValue.FRAUD), transaction(8.0)])[-1]
         == 0
     )
+
+
+def test_labels_with_times_of_their_own_are_learned_then_and_corrected_later() -> None:
+    #   day 0: the transaction      day 2: said to be fraud      day 5: genuine after all
+    run = OfflinePass(LabelDelay(seconds=3_600))
+    at = NOON.timestamp()
+    known = (KnownLabel(at + 2 * 86_400, True), KnownLabel(at + 5 * 86_400, False))
+
+    learned, frauds = [], []
+    run.score(transaction(0.0, label=LabelValue.FRAUD), 0, known)
+    for day in (1.9, 2.0, 4.9, 5.0):
+        run.score(transaction(day))
+        learned.append(run.learner.learned)
+        frauds.append(run.learner.tables.frauds)
+
+    assert learned == [0, 1, 1, 2]
+    assert frauds == [0, 1, 1, 0]
+
+
+def test_a_transaction_nothing_is_ever_said_of_is_not_learned_whatever_it_holds() -> None:
+    run = OfflinePass(LabelDelay(seconds=0.0))
+    run.score(transaction(0.0, label=LabelValue.FRAUD), 0, ())
+    run.score(transaction(1.0))
+    assert run.learner.learned == 0

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from fraudstream.core.features import Observation, observe
-from fraudstream.core.history import CardHistory, CurrencyMeans
+from fraudstream.core.history import CardHistory, CurrencyMeans, hour_of_week
 from fraudstream.core.messages import Transaction
 from fraudstream.core.reasons import LEAST_CONTRIBUTION, MOST_REASONS, Explainer, contributions, reasons
 from fraudstream.core.risk import UNKNOWN, EntityRisk, LookTables
@@ -124,6 +124,33 @@ def test_the_last_label_of_a_terminal_is_told() -> None:
     for last, word in ((1, "genuine"), (2, "fraud")):
         text = said("card and terminal", transaction(), risk=EntityRisk(last_label=last))
         assert text == f"ordinary amount at a terminal whose last label was {word}"
+
+
+@pytest.mark.parametrize(
+    ("recent", "night", "text"),
+    [
+        (0.2, False, "at a usual hour, card used no more often than usual"),
+        (5.0, False, "at a usual hour, card used 4.2 times as often as usual within a day"),
+        (5.0, True, "at an hour when few pay, card used 4.2 times as often as usual within a day"),
+    ],
+)
+def test_hour_and_pace_are_told_together(recent: float, night: bool, text: str) -> None:
+    #   a card used once a day for years, in a currency paid in at noon or at night
+    history = CardHistory(count=900, recent=recent, steady=30.0, seen_at=AT, since=AT - 900 * DAY)
+    means = CurrencyMeans.starting_with(50.0)
+    means.hours[hour_of_week(AT - 12 * 3_600 * night)] = means.timed = 10_000
+    spent = transaction()
+    parts = [1.0 if name == "rhythm" else 0.0 for name in FAMILIES]
+
+    (told,) = reasons(
+        parts, spent, observe(AT, 50.0, means, history, UNKNOWN, LookTables()), history, UNKNOWN
+    )
+
+    assert told.text == text
+
+
+def test_the_first_use_of_a_card_is_told() -> None:
+    assert said("rhythm", transaction(), CardHistory()) == "at a usual hour, first use of the card"
 
 
 def test_a_card_is_told_by_what_is_known_of_it() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudstream.core.history import MEAN_WINDOW
+from fraudstream.core.history import MEAN_WINDOW, CardHistory
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Decision, LabelValue, Position, Transaction
 from fraudstream.core.policy import BEYOND_BUDGET, AmountRule, Policy
@@ -20,7 +20,7 @@ from fraudstream.core.risk import EntityRisk
 from fraudstream.core.scoring import DEGRADED, PartitionState, classify
 from fraudstream.core.serving import ServingModel
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
-from fraudstream.core.terms import CROSS_TERMS, STATE_TERMS
+from fraudstream.core.terms import CROSS_TERMS, TERM_OF, TERMS
 from fraudstream.errors import InvalidMessage
 from tests.model_building import NOON, example, street_purchase, transaction
 
@@ -193,7 +193,18 @@ def test_a_classification_names_its_model_source_and_time() -> None:
 
 def test_a_transaction_with_everything_has_the_keys_of_state_and_circumstances() -> None:
     made = scored(street_purchase(card_id="c", terminal_id="m"))
-    assert len(made.keys) == len(STATE_TERMS) + len(CROSS_TERMS)
+    common = {index for index, term in enumerate(TERMS) if not term.is_rare}
+    assert len(made.keys) == len(common)
+    assert {TERM_OF[key] for key in made.keys} == common
+    assert list(made.keys) == sorted(made.keys)
+
+
+def test_keys_rise_also_where_a_term_behind_the_crosses_applies() -> None:
+    #   a card in use all day long, so that its pace has a key
+    history = CardHistory(count=900, recent=9.0, steady=30.0, seen_at=NOON.timestamp(), since=-1e9)
+    made = scored(street_purchase(card_id="c", terminal_id="m"), 0, PartitionState(cards={"c": history}))
+
+    assert TERMS[TERM_OF[made.keys[-1]]].name == "pace"
     assert list(made.keys) == sorted(made.keys)
 
 

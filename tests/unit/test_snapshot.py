@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fraudstream.core import snapshot as module
 from fraudstream.core.risk import LookTables
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
-from fraudstream.core.terms import KEYS, TERMS
+from fraudstream.core.terms import KEYS, SIZES, STARTS, TERMS
 from fraudstream.errors import InvalidSnapshot
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -90,10 +90,73 @@ def packed(kind: str, *numbers: float) -> bytes:
     return np.array(numbers, kind).tobytes()
 
 
+def test_a_snapshot_without_a_term_is_read_and_that_term_begins_at_zero() -> None:
+    #   written: all terms but "heat" (11 keys), so that every key from there on stands 11 lower
+    at, size = STARTS["heat"], SIZES["heat"]
+    names = [term.name for term in TERMS]
+    written = resealed(
+        terms=[item for item in SIZES.items() if item[0] != "heat"],
+        typical=[float(place) for place, name in enumerate(names) if name != "heat"],
+        keys=packed("<u4", at - 1, at, KEYS - 1 - size),
+        weights=packed("<f8", 0.5, -0.25, 2.0),
+    )
+
+    read = decode_snapshot(written)
+
+    assert (read.keys, read.weights) == ((at - 1, at + size, KEYS - 1), (0.5, -0.25, 2.0))
+    assert [read.typical[names.index(name)] for name in ("heat", "since_spike")] == [0.0, 5.0]
+    assert (read.added, read.dropped) == (("heat",), ())
+
+
+def test_more_keys_than_can_be_numbered_are_refused_even_by_a_learner() -> None:
+    with pytest.raises(InvalidSnapshot, match="more keys than can be numbered"):
+        decode_snapshot(resealed(terms=[*SIZES.items(), ("vast", 2**60)]), drop_unknown=True)
+
+
+def test_terms_in_another_order_keep_their_weights() -> None:
+    first, last = "amount_fine", TERMS[-1].name
+    between = [item for item in SIZES.items() if item[0] not in {first, last}]
+    written = resealed(
+        terms=[(last, SIZES[last]), *between, (first, SIZES[first])],
+        keys=packed("<u4", 3, KEYS - SIZES[first] + 5),
+        **{name: packed("<f8", 1.0, 2.0) for name in ("weights", "gradients", "squares")},
+    )
+
+    read = decode_snapshot(written)
+
+    assert read.keys == (5, STARTS[last] + 3)
+    assert read.weights == read.gradients == read.squares == (2.0, 1.0)
+
+
+def test_only_a_learner_goes_on_from_a_snapshot_with_terms_this_code_lacks() -> None:
+    #   written: "heat" had 12 keys then, and there was one term more at the end
+    at = STARTS["heat"]
+    terms = [(name, 12 if name == "heat" else size) for name, size in SIZES.items()] + [("given * up", 8)]
+    written = resealed(
+        terms=terms,
+        typical=[0.5] * len(terms),
+        keys=packed("<u4", at, at + 12, KEYS + 1),
+        weights=packed("<f8", 0.5, -0.25, 2.0),
+    )
+
+    with pytest.raises(InvalidSnapshot, match=r"lacks: heat, given \* up"):
+        decode_snapshot(written)
+    read = decode_snapshot(written, drop_unknown=True)
+
+    assert (read.keys, read.weights) == ((STARTS["since_spike"],), (-0.25,))
+    assert read.typical[[term.name for term in TERMS].index("heat")] == 0.0
+    assert (read.added, read.dropped) == (("heat",), ("heat", "given * up"))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"terms": "other"}, "terms"),
+        ({"terms": "other"}, "other content"),
+        ({"terms": [*SIZES.items(), ("later * term", 8)]}, "terms this code lacks: later \\* term"),
+        ({"terms": [("amount_fine", 387), *list(SIZES.items())[1:]]}, "terms this code lacks: amount_fine"),
+        ({"terms": [*SIZES.items(), ("heat", 11)]}, "a term twice"),
+        ({"terms": []}, "no terms"),
+        ({"terms": [*SIZES.items(), ("heat", 0)]}, "lacks: heat"),
         ({"weights": packed("<f8", 1.0)}, "differing length"),
         ({"weights": b"\0" * 7}, "cut"),
         ({"typical": [0.0]}, "differing length"),
@@ -120,7 +183,7 @@ def test_another_format_version_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as later:
         later.setattr(module, "FORMAT_VERSION", 99)
         encoded = encode_snapshot(snapshot())
-    with pytest.raises(InvalidSnapshot, match="expected snapshot format 1, got 99"):
+    with pytest.raises(InvalidSnapshot, match="expected snapshot format 2, got 99"):
         decode_snapshot(encoded)
 
 

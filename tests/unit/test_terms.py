@@ -1,20 +1,42 @@
 """The table of terms: ranges, names, checksum, and keys of transactions that lack fields."""
 
+import msgspec
 import pytest
 
 from fraudstream.core import terms
 from fraudstream.core.features import grid, observe
 from fraudstream.core.history import CardHistory, CurrencyMeans
 from fraudstream.core.risk import UNKNOWN, LookTables
-from fraudstream.core.terms import FAMILIES, KEYS, STARTS, STATE_KEYS, TERM_OF, TERMS, terms_checksum
+from fraudstream.core.terms import FAMILIES, KEYS, SIZES, STARTS, TERM_OF, TERMS, terms_checksum
 
 
 def test_key_ranges_of_terms_follow_one_another_without_gap() -> None:
-    assert STARTS[0] == 0
-    assert STATE_KEYS == 3_771
-    assert len(TERM_OF) == KEYS == STARTS[-1]
-    assert [TERM_OF[start] for start in STARTS[:-1]] == list(range(len(TERMS)))
-    assert [TERM_OF[end - 1] for end in STARTS[1:]] == list(range(len(TERMS)))
+    ends = [STARTS[name] + SIZES[name] for name in SIZES]
+    assert list(STARTS.values()) == [0, *ends[:-1]]
+    assert len(TERM_OF) == KEYS == ends[-1]
+    assert [TERM_OF[start] for start in STARTS.values()] == list(range(len(TERMS)))
+    assert [TERM_OF[end - 1] for end in ends] == list(range(len(TERMS)))
+
+
+def test_a_key_once_given_keeps_its_meaning() -> None:
+    # Labels come days after keys were written down. A line here is never changed: append new terms below.
+    given = (
+        *("amount_fine 386", "amount_coarse * ratio_coarse 240", "ratio_fine * count 418"),
+        *("ratio_coarse * surprise 168", "heat 11", "since_spike 10", "heat * since_spike 110"),
+        *("surprise * heat 154", "surprise * since_spike 140", "ratio_coarse * last_label 36"),
+        *("surprise * rate_long 168", "heat * rate_long 132", "since_genuine * episode_age 416"),
+        *("rate_short * episode_age 192", "episode_days * fraud_run 427", "episode_days * genuine_run 427"),
+        *("surprise * fraud_run 98", "surprise 14", "surprise * episode_age 224", "circumstances 8192"),
+        *("price * entry_mode * merchant_group 8192", "circumstances * price * entry_mode 8192"),
+        *("circumstances * merchant_group * gender 8192",),
+        *("circumstances * gender * card_type * entry_mode 8192", "circumstances * bank 8192"),
+        *("circumstances * price * gender 8192", "circumstances * merchant_group 8192"),
+        *("circumstances * card_type 8192", "circumstances * price 8192"),
+        *("circumstances * residence_country 8192",),
+        *("circumstances * gender * card_type * entry_mode * merchant_group 8192",),
+        *("circumstances * bank * gender 8192", "hour_rarity 7", "pace 8"),
+    )
+    assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
 
 
 def test_every_term_has_a_family_and_a_name_of_its_own() -> None:
@@ -25,14 +47,19 @@ def test_every_term_has_a_family_and_a_name_of_its_own() -> None:
 def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     before = terms_checksum()
     assert before == terms_checksum()
-    monkeypatch.setattr(terms, "FORMAT", terms.FORMAT + 1)
+    monkeypatch.setattr(terms, "TERMS", (*TERMS[:-1], msgspec.structs.replace(TERMS[-1], retired=True)))
     assert terms_checksum() != before
 
 
 @pytest.mark.parametrize(
     ("has_amount", "has_card", "has_terminal", "families"),
     [
-        (True, True, True, {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5}),
+        (
+            True,
+            True,
+            True,
+            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5},
+        ),
         (True, True, False, {"amount": 1, "card": 4, "spikes": 5}),
         (True, False, True, {"amount": 1, "terminal": 4}),
         (False, True, True, {"spikes": 3, "terminal": 4, "card and terminal": 1}),
@@ -42,7 +69,7 @@ def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.Monke
         (False, False, False, {}),
     ],
 )
-def test_a_transaction_has_the_terms_whose_fields_it_has(
+def test_a_usual_transaction_has_the_common_terms_whose_fields_it_has(
     has_amount: bool, has_card: bool, has_terminal: bool, families: dict[str, int]
 ) -> None:
     amount = 50.0 if has_amount else None
@@ -63,6 +90,59 @@ def test_a_transaction_has_the_terms_whose_fields_it_has(
 def test_without_a_card_the_ratio_is_unknown_and_the_relative_amount_is_not() -> None:
     seen = observe(1e9, 100.0, CurrencyMeans.starting_with(50.0), None, UNKNOWN, LookTables())
     assert (seen.ratio, seen.relative_amount, seen.spike) == (0.0, 2.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("hours", "share"), [({}, 1.0), ({0: 0}, 168 / 268), ({0: 100}, 101 * 168 / 268), ({5: 100}, 168 / 268)]
+)
+def test_an_hour_is_rare_by_what_was_paid_in_it_before(hours: dict[int, int], share: float) -> None:
+    means = CurrencyMeans.starting_with(50.0)
+    for hour, count in hours.items():
+        means.hours[hour] = count
+        means.timed = 100
+
+    seen = observe(168 * 3_600.0, 50.0, means, CardHistory(), UNKNOWN, LookTables())
+
+    assert seen.hour_share == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("recent", "steady", "gone_days", "pace"),
+    [
+        (0.0, 0.0, 0.0, 0.25 / 1.25),
+        (6.0, 6.0, 0.0, 6.25 / 7.25),
+        (3.0, 30.0, 0.0, 3.25 / 1.25),
+        (1.0, 30.0, 9.0, 0.25),
+    ],
+)
+def test_pace_compares_a_card_s_last_day_with_its_last_month(
+    recent: float, steady: float, gone_days: float, pace: float
+) -> None:
+    #   known for 1,000 days: or, with as many uses of late as ever, since now
+    at = 1e9
+    since = at if recent == steady else at - 1_000 * 86_400
+    history = CardHistory(count=3, recent=recent, steady=steady, seen_at=at - gone_days * 86_400, since=since)
+
+    seen = observe(at, None, None, history, None, LookTables())
+
+    assert seen.pace == pytest.approx(pace, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("hour_count", "recent", "rare"),
+    [(100, 0.0, []), (24, 0.0, ["hour_rarity"]), (100, 9.0, ["pace"]), (0, 9.0, ["hour_rarity", "pace"])],
+)
+def test_a_rare_term_is_there_for_unusual_values_only(
+    hour_count: int, recent: float, rare: list[str]
+) -> None:
+    means = CurrencyMeans.starting_with(50.0)
+    means.hours = [100] * 168
+    means.hours[0], means.timed = hour_count, 16_800
+    history = CardHistory(count=900, recent=recent, steady=30.0, seen_at=604_800.0, since=-1e9)
+
+    seen = observe(168 * 3_600.0, 50.0, means, history, UNKNOWN, LookTables())
+
+    assert [TERMS[TERM_OF[key]].name for key in seen.keys[19:]] == rare
 
 
 @pytest.mark.parametrize("low", [-6, -1, 0])

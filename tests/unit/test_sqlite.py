@@ -1,0 +1,83 @@
+"""Writes to one SQLite file: each whole or not at all, and those that wait share a commit."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from fraudstream.adapters.sqlite import SqliteDatabase
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY);"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    made = SqliteDatabase(tmp_path / "numbers.db", SCHEMA)
+    await made.open()
+    yield made
+    await made.close()
+
+
+def insert(*numbers: int) -> Callable[[sqlite3.Connection], int]:
+    def work(connection: sqlite3.Connection) -> int:
+        for number in numbers:
+            connection.execute("INSERT INTO numbers VALUES (?)", (number,))
+        return len(numbers)
+
+    return work
+
+
+async def numbers_in(database: SqliteDatabase) -> list[int]:
+    return [
+        row[0]
+        for row in await database.read(
+            lambda connection: connection.execute("SELECT number FROM numbers ORDER BY number").fetchall()
+        )
+    ]
+
+
+async def test_writes_at_once_are_all_done_and_each_gets_its_own_result(database: SqliteDatabase) -> None:
+    results = await asyncio.gather(*(database.write(insert(*range(n * 10, n * 11))) for n in range(1, 6)))
+    assert results == [1, 2, 3, 4, 5]
+    assert len(await numbers_in(database)) == 15
+
+
+async def test_a_write_that_fails_takes_back_itself_and_none_of_those_it_shares_a_commit_with(
+    database: SqliteDatabase,
+) -> None:
+    outcomes = await asyncio.gather(
+        database.write(insert(1, 2)),
+        database.write(insert(3, 1)),
+        database.write(insert(4)),
+        return_exceptions=True,
+    )
+    assert outcomes[0] == 2
+    assert isinstance(outcomes[1], sqlite3.IntegrityError)
+    assert outcomes[2] == 1
+    assert await numbers_in(database) == [1, 2, 4]
+
+
+async def test_waiting_writes_share_one_commit(database: SqliteDatabase) -> None:
+    begun: list[str] = []
+    await database.read(lambda connection: connection.set_trace_callback(begun.append))
+    await asyncio.gather(*(database.write(insert(number)) for number in range(20)))
+    await database.read(lambda connection: connection.set_trace_callback(None))
+    assert 1 <= begun.count("BEGIN IMMEDIATE") < 20
+    assert await numbers_in(database) == list(range(20))
+
+
+async def test_writes_fail_together_where_the_group_is_lost(database: SqliteDatabase) -> None:
+    def lose_everything(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")  # as SQLite does by itself on a full disk
+        message = "database or disk is full"
+        raise sqlite3.OperationalError(message)
+
+    outcomes = await asyncio.gather(
+        database.write(insert(1)), database.write(lose_everything), return_exceptions=True
+    )
+    stored = await numbers_in(database)
+    assert isinstance(outcomes[1], sqlite3.OperationalError)
+    assert stored == ([1] if outcomes[0] == 1 else [])
+    assert await database.write(insert(7)) == 1
