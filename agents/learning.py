@@ -162,7 +162,7 @@ class LearnExamples:
         count = self._context.metrics.model_commands
         log.warning("model command taken", extra=told)
         try:
-            state = await ModelRebuilder(topics, reader).follow(command, self._learner.training_offset)
+            state = await ModelRebuilder(topics, reader).follow(command, self._learner)
             snapshot = await model.replace(self._learner, state, command, offset)
         except (InvalidInput, InvalidSnapshot) as exc:
             await model.refuse(command, offset, str(exc))

@@ -9,6 +9,7 @@ from fraudstream.core.kept_model import HEAD, KeptModel, decode_kept
 from fraudstream.core.learning import REMEMBERED_LABELS, Learner
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.registry import Entry, LeftOut, ModelCommand, Rollback
+from fraudstream.core.relearning import Relearning
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
 from fraudstream.registry import Logs, ModelRegistry
 from fraudstream.topics import Topics
@@ -55,8 +56,8 @@ class ModelRebuilder:
         """
         kept = await self._load_kept(entry)
         if kept is None:
-            return Learner(), ()
-        learner = Learner.restore(kept.snapshot, kept.risks)
+            return Learner(limits=entry.limits), ()
+        learner = Learner.restore(kept.snapshot, kept.risks, limits=entry.limits)
         await self.remember_labels(learner, kept.left_out)
         return learner, kept.left_out
 
@@ -85,10 +86,8 @@ class ModelRebuilder:
         """Give a learner made from a snapshot the labels it would still know by heart."""
         end = learner.training_offset + 1
         async for offset, example in self.examples(max(0, end - REMEMBERED_LABELS), end):
-            if any(part.covers(offset, example) for part in left_out):
-                learner.remember_left_out(example)
-            else:
-                learner.remember(example)
+            is_left_out = any(part.covers(offset, example) for part in left_out)
+            learner.remember(example, offset, left_out=is_left_out)
 
     async def examples(self, start: int, end: int) -> AsyncIterator[tuple[int, TrainingExample]]:
         """Yield the training examples from one offset to before another; dead letters are passed over."""
@@ -117,11 +116,9 @@ class ModelRebuilder:
         if low > start:
             fault = f"training examples from offset {start} on are needed, the log begins at {low}"
             raise InvalidInput(fault)
+        relearning = Relearning(learner, left_out)
         async for offset, example in self.examples(start, until + 1):
-            if any(part.covers(offset, example) for part in left_out):
-                learner.skip(example, offset)
-            else:
-                learner.learn(example, offset)
+            relearning.take(example, offset)
 
     async def rebuild(self, entry: Entry) -> tuple[Learner, tuple[LeftOut, ...]]:
         """Return a learner as it stood at a version, and what is left out of that version.
@@ -163,10 +160,11 @@ class ModelRebuilder:
             await self._advance(learner, left_out, entry)
             yield entry, learner
 
-    async def follow(self, command: ModelCommand, here: int) -> NewState:
-        """Return the state a command leads to, for a learner that has come to offset ``here``.
+    async def follow(self, command: ModelCommand, present: Learner) -> NewState:
+        """Return the state a command leads to from the ``present`` one, at the same offset.
 
         After a rollback everything from the version's offset to here is left out; it is not learned again.
+        Sources that are in quarantine stay there.
 
         Raises
         ------
@@ -175,9 +173,11 @@ class ModelRebuilder:
         InvalidSnapshot
             What it needs is damaged, or not there any more.
         """
+        here = present.training_offset
         if isinstance(command, Rollback):
             entry = await self._registry.find(command.version)
             learner, left_out = await self.rebuild(entry)
+            learner.trust.keep_quarantines(present.trust)
             if entry.training_offset < here:
                 left_out = (*left_out, LeftOut(entry.training_offset, here))
             parent = entry.version
@@ -191,6 +191,7 @@ class ModelRebuilder:
                 *([LeftOut(command.since - 1, until, command.without)] if command.without else []),
                 *([LeftOut(until, here)] if until < here else []),
             )
+        learner.limits = present.limits
         await self.replay(learner, left_out, here)
         return NewState(learner, left_out, parent)
 
@@ -214,4 +215,5 @@ class ModelRebuilder:
 def _follows(before: Entry, entry: Entry) -> bool:
     """Whether to learn on from one version to another rather than to begin at the latter's base."""
     gap = entry.training_offset - before.training_offset
-    return (entry.lineage, entry.code) == (before.lineage, before.code) and gap <= REMEMBERED_LABELS
+    same = all(getattr(before, name) == getattr(entry, name) for name in ("lineage", "code", "limits"))
+    return same and gap <= REMEMBERED_LABELS

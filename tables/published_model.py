@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from fraudstream.context import WorkerContext
 from fraudstream.core.code_version import code_version
 from fraudstream.core.kept_model import encode_kept
-from fraudstream.core.learning import Learner
+from fraudstream.core.learning import Learner, Limits
 from fraudstream.core.probes import Sanity, check_sanity
 from fraudstream.core.registry import (
     Entry,
@@ -27,6 +27,7 @@ from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.broadcast import Broadcast
 from fraudstream.errors import InvalidInput, InvalidSnapshot, StoreUnavailable
 from fraudstream.rebuilding import ModelRebuilder, NewState
+from tables.held_labels import HeldLabels, tell_bounds
 from tables.serving_model import RISK_OFFSET_HEADER, SNAPSHOT_KEY, STANDING_HEADER
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ class PublishedModel:
     """The last version published, and the way to the next.
 
     Everything that belongs to a version is published in one Kafka transaction: the snapshot, the risks that
-    changed, its entry in the registry and, from time to time, the whole model. After a crash all of it is
-    there, or nothing.
+    changed, its entry in the registry, labels that it holds back and, from time to time, the whole model.
+    After a crash all of it is there, or nothing.
 
     Attributes
     ----------
@@ -55,6 +56,10 @@ class PublishedModel:
     def __init__(self, context: WorkerContext, transactional_id: str) -> None:
         self.standing = Standing()
         self._context = context
+        settings = context.settings
+        self._limits = Limits(
+            terminals=settings.terminals_kept, labels_per_day=settings.source_labels_per_day
+        )
         self._publisher = AtomicPublisher(transactional_id, context.kafka)
         self._last: tuple[int, bytes] | None = None
         self._good: Sanity | None = None
@@ -76,9 +81,10 @@ class PublishedModel:
         topics, reader = self._context.topics, self._context.log_reader
         risks = await self._read_risks()
         last = await reader.last_record(topics.model_snapshots.name, 0)
-        self.standing, self._last, self._good = Standing(code=code_version()), None, None
+        self.standing = Standing(code=code_version(), limits=self._limits)
+        self._last = self._good = None
         if last is None or last.value is None:
-            return Learner()
+            return Learner(limits=self._limits)
         snapshot = decode_snapshot(last.value, drop_unknown=True)
         if snapshot.added or snapshot.dropped:
             log.warning(
@@ -91,9 +97,9 @@ class PublishedModel:
         except InvalidSnapshot as exc:  # published by an earlier program: the next version will not be
             log.error("the model published last would be refused", extra={"reason": str(exc)})  # noqa: TRY400
         self.standing = decode_standing(dict(last.headers).get(STANDING_HEADER))
-        learner = Learner.restore(snapshot, risks)
+        learner = Learner.restore(snapshot, risks, limits=self._limits)
         await ModelRebuilder(topics, reader).remember_labels(learner, self.standing.left_out)
-        if self.standing.code != code_version():
+        if (self.standing.code, self.standing.limits) != (code_version(), self._limits):
             await self._keep_now(learner, snapshot, last.value)
         return learner
 
@@ -114,7 +120,7 @@ class PublishedModel:
         return rows
 
     async def _keep_now(self, learner: Learner, snapshot: Snapshot, encoded: bytes) -> None:
-        """Keep the state whole that another program has learned, before this one learns on from it.
+        """Keep the state whole that another program, or other limits, led to, before learning on from it.
 
         So every version can be made again from a kept one by the program that learned what lies between.
         """
@@ -125,6 +131,7 @@ class PublishedModel:
             self.standing = msgspec.structs.replace(
                 self.standing,
                 code=code_version(),
+                limits=self._limits,
                 base=snapshot.version,
                 kept_at=kept_at,
                 kept_learned=snapshot.learned,
@@ -158,7 +165,8 @@ class PublishedModel:
         )
         parts = self._parts(learner, encoded, standing.left_out) if keep else []
         parent = self._last[0] if self._last else 0
-        await self._publish(snapshot, encoded, learner.take_changed(), parts, parent)
+        await self._publish(snapshot, encoded, learner.take_changed(), parts, parent, HeldLabels.of(learner))
+        tell_bounds(learner, self._context.metrics)
         self._good = sanity
         return snapshot
 
@@ -197,7 +205,9 @@ class PublishedModel:
             self.standing, lineage=snapshot.version, left_out=state.left_out, command_offset=command_offset
         )
         parts = self._parts(after, encoded, state.left_out)
-        await self._publish(snapshot, encoded, changed, parts, state.parent, command)
+        held = HeldLabels.of(before).and_new(before, after)
+        await self._publish(snapshot, encoded, changed, parts, state.parent, held, command)
+        tell_bounds(after, self._context.metrics)
         self._good = sanity
         return snapshot
 
@@ -219,9 +229,10 @@ class PublishedModel:
         self,
         snapshot: Snapshot,
         encoded: bytes,
-        rows: "dict[str, Row] | dict[str, Row | None]",
+        rows: dict[str, Row | None],
         parts: Sequence[AtomicRecord],
         parent: int,
+        held: HeldLabels,
         command: ModelCommand | None = None,
     ) -> None:
         topic = self._context.topics.entity_risk.name
@@ -239,10 +250,12 @@ class PublishedModel:
                     kept_time=snapshot.created_at.timestamp(),
                 )
             self._risk_offset = max(await send(risks), default=self._risk_offset)
+            await send(held.records(self._context.topics))
             entry = self._entry(snapshot, parent, command)
             await send([self._registry_record(entry), self._model_record(encoded)])
         self._last = snapshot.version, encoded
         self._context.health.affirm(MODEL)
+        held.tell(self._context.metrics)
         metrics = self._context.metrics
         metrics.model_version.set(snapshot.version)
         metrics.training_offset.set(snapshot.training_offset)
@@ -261,6 +274,7 @@ class PublishedModel:
             created_at=snapshot.created_at,
             code=standing.code,
             recent=standing.recent,
+            limits=standing.limits,
             command=command,
         )
 

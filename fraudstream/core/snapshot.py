@@ -36,8 +36,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
     ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
     *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
-    relative to. ``added``: terms of this code that it was learned without; ``dropped``: its terms that this
-    code lacks. Keys and ``typical`` are those of this code.
+    relative to. ``trust``: the accounts of label sources, as
+    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept. ``added``: terms
+    of this code that it was learned without; ``dropped``: its terms that this code lacks. Keys and
+    ``typical`` are those of this code.
     """
 
     version: int
@@ -51,6 +53,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
+    trust: bytes = b""
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
@@ -68,6 +71,7 @@ class _Body(msgspec.Struct, array_like=True):
     squares: bytes
     tables: LookTables
     typical: tuple[float, ...]
+    trust: bytes = b""
 
 
 class _Envelope(msgspec.Struct, array_like=True):
@@ -103,6 +107,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables,
             typical=snapshot.typical,
+            trust=snapshot.trust,
         )
     )
     return _encoder.encode(_Envelope(MAGIC, FORMAT_VERSION, hashlib.sha256(body).digest(), body))
@@ -197,6 +202,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         squares=squares,
         tables=body.tables,
         typical=typical,
+        trust=body.trust,
         added=tuple(name for name, size in _TERMS if (name, size) not in body.terms),
         dropped=tuple(unknown),
     )

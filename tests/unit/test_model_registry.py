@@ -9,7 +9,7 @@ import pytest
 
 from fraudstream.core.codec import encode_training_example
 from fraudstream.core.kept_model import decode_kept, encode_kept
-from fraudstream.core.learning import Learner
+from fraudstream.core.learning import Learner, Limits
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.registry import (
     Entry,
@@ -236,7 +236,7 @@ async def test_kept_versions_are_listed_alone() -> None:
 async def test_a_rollback_is_the_old_state_at_the_new_place() -> None:
     past = Past(some_examples())
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(rollback(7), here)
+    made = await past.rebuilder.follow(rollback(7), past.learner)
     assert state(made.learner) == past.states[7]
     assert made.learner.training_offset == here
     then = (await past.registry.find(7)).training_offset
@@ -247,11 +247,11 @@ async def test_relearning_is_a_life_without_the_examples_left_out() -> None:
     examples = some_examples()
     past = Past(examples)
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(relearn(without=("shop-7",), until=here - 100), here)
+    made = await past.rebuilder.follow(relearn(without=("shop-7",), until=here - 100), past.learner)
     without = Learner()
     for number, one in enumerate(examples):
         if one.labelled_by == "shop-7" or 2 * number > here - 100:
-            without.skip(one, 2 * number)
+            without.skip(one, 2 * number, distrusted=2 * number <= here - 100)
         else:
             without.learn(one, 2 * number)
     assert state(made.learner) == state(without)
@@ -262,9 +262,8 @@ async def test_relearning_is_a_life_without_the_examples_left_out() -> None:
 async def test_relearning_since_an_offset_goes_on_from_the_kept_version_before_it() -> None:
     examples = some_examples()
     past = Past(examples)
-    here = past.learner.training_offset
     what = {"without": ("shop-7",), "since": 450}
-    from_kept = await past.rebuilder.follow(relearn(**what), here)
+    from_kept = await past.rebuilder.follow(relearn(**what), past.learner)
     assert from_kept.parent == 10  # of 200 examples; the next kept one has 300, at offsets up to 598
     plain = Learner()
     for number, one in enumerate(examples):
@@ -277,7 +276,7 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     examples = some_examples()
     past = Past(examples[:300])
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(rollback(4), here)
+    made = await past.rebuilder.follow(rollback(4), past.learner)
     made.learner.version = past.learner.version
     past.learner = made.learner
     rolled = past.publish(keep=True, lineage=past.learner.version + 1, left_out=made.left_out, parent=4)
@@ -289,16 +288,43 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     assert (state(learner), left_out) == (past.states[last.version], made.left_out)
 
     here = past.learner.training_offset
-    again = await past.rebuilder.follow(rollback(rolled.version), here)
+    again = await past.rebuilder.follow(rollback(rolled.version), past.learner)
     assert state(again.learner) == past.states[4]
     assert again.left_out == (*made.left_out, LeftOut(rolled.training_offset, here))
-    across = await past.rebuilder.follow(rollback(14), here)
+    across = await past.rebuilder.follow(rollback(14), past.learner)
     assert state(across.learner) == past.states[14]
+
+
+async def test_a_rollback_releases_no_source_from_quarantine() -> None:
+    past = Past(some_examples())
+    one = next(one for one in some_examples() if one.labelled_by == "shop-7")
+    past.learner.trust.exclude(one, past.learner.training_offset)
+    quarantined = past.learner.trust.quarantined()
+    made = await past.rebuilder.follow(rollback(7), past.learner)
+    assert made.learner.trust.quarantined() == quarantined
+    assert [name.partition(":")[2] for name in quarantined] == ["shop-7"]
+
+
+async def test_sources_left_out_of_a_relearning_are_in_quarantine_afterwards() -> None:
+    past = Past(some_examples())
+    made = await past.rebuilder.follow(relearn(without=("shop-7",)), past.learner)
+    assert [name.partition(":")[2] for name in made.learner.trust.quarantined()] == ["shop-7"]
+    assert past.learner.trust.quarantined() == {}
+
+
+async def test_a_version_learned_under_other_limits_is_made_again_under_those() -> None:
+    past = Past(some_examples())
+    few = Limits(terminals=2)
+    entry = msgspec.structs.replace(await past.registry.find(4), limits=few)
+    learner, _ = await past.rebuilder.load(entry)
+    assert learner.limits == few
+    made = await past.rebuilder.follow(rollback(4), past.learner)
+    assert made.learner.limits == past.learner.limits
 
 
 async def rolled_back(past: Past, version: int) -> Entry:
     """Do what the learner does at a rollback; return the entry of the new version."""
-    made = await past.rebuilder.follow(rollback(version), past.learner.training_offset)
+    made = await past.rebuilder.follow(rollback(version), past.learner)
     made.learner.version = past.learner.version
     past.learner = made.learner
     return past.publish(
@@ -326,7 +352,7 @@ async def test_relearning_since_an_offset_begins_at_no_version_that_lacks_someth
     past = Past(examples)
     await rolled_back(past, 4)
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(relearn(without=("shop-7",), since=here + 1), here)
+    made = await past.rebuilder.follow(relearn(without=("shop-7",), since=here + 1), past.learner)
     plain = Learner()
     for number, one in enumerate(examples):
         plain.learn(one, 2 * number)
@@ -337,7 +363,7 @@ async def test_relearning_since_an_offset_begins_at_no_version_that_lacks_someth
 async def test_an_offset_the_learner_has_not_reached_is_refused() -> None:
     past = Past(some_examples(40))
     with pytest.raises(InvalidInput, match="expected an offset up to 78"):
-        await past.rebuilder.follow(relearn(until=79), 78)
+        await past.rebuilder.follow(relearn(until=79), past.learner)
 
 
 async def test_missing_examples_are_told_rather_than_passed_over() -> None:
@@ -460,5 +486,5 @@ def test_a_correction_left_out_leaves_what_was_learned_before() -> None:
     assert learner.learn(back, 2) == "repeated"
     assert state(learner) == before
     forgetful = Learner()
-    forgetful.remember_left_out(correction)  # the first label lies too far back to be remembered
+    forgetful.remember(correction, 1, left_out=True)  # the first label lies too far back to be remembered
     assert forgetful.learn(back, 2) == "repeated"
