@@ -20,6 +20,7 @@ from fraudstream.core.comparison import Guard
 from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import Report, encode_contest, encode_report
 from fraudstream.core.handover import decode_handover
+from fraudstream.core.label_trust import LabelTrust
 from fraudstream.core.messages import Position
 from fraudstream.core.registry import ModelCommand, decode_standing, encode_command
 from fraudstream.core.snapshot import decode_snapshot
@@ -35,6 +36,7 @@ from fraudstream.promoting import teach
 from fraudstream.rebuilding import ModelRebuilder
 from fraudstream.topics import Topic
 from tables.challenger_states import CONTEST_KEY, read_stored, restore_contest, state_rows
+from tables.held_labels import limits_of
 from tables.serving_model import STANDING_HEADER
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ class RunChallengers:
         self._publisher = AtomicPublisher(f"{app.conf.id}-publisher", app.context.kafka)
         file = self._settings.challengers
         self._declared: dict[str, Declared] = {} if file is None else load_challengers(file)
+        self._limits = limits_of(app.context.settings)
         self._contest = self._new_contest()
         self._followers: list[Follower] = []
         self._catching_up: asyncio.Task[None] | None = None
@@ -92,6 +95,7 @@ class RunChallengers:
             settings.review_budget,
             settings.label_wait.total_seconds(),
             settings.challenger_memory,
+            self._limits,
         )
 
     async def take_over(self, partitions: Sequence[int]) -> None:
@@ -142,6 +146,7 @@ class RunChallengers:
             state.classified = await self._ends_of_classifications()
             if last is not None and serving is not None:
                 state.serving, state.offset = serving.design.name, serving.training_offset
+                self._contest.hearing.trust = LabelTrust.from_bytes(serving.trust)
                 state.since = max(1, decode_standing(dict(last.headers).get(STANDING_HEADER)).lineage)
         restore_contest(self._contest, stored, self._declared, serving)
 
@@ -160,7 +165,7 @@ class RunChallengers:
         while True:
             for challenger in self._contest.behind():
                 try:
-                    await teach(training_log, challenger, lambda: self._contest.state.offset)
+                    await teach(training_log, challenger, lambda: self._contest.state.offset, self._limits)
                 except ChallengerFailed as exc:
                     self._contest.fail(challenger.name, exc)
                 except KafkaError as exc:
@@ -268,7 +273,7 @@ class RunChallengers:
             ),
         ]
         reached = contest.state.offset
-        last = AtomicRecord(states, CONTEST_KEY, encode_contest(contest.state))
+        last = AtomicRecord(states, CONTEST_KEY, encode_contest(contest.stored_state()))
         await self._publisher.publish(first, last, REPORT_OFFSET_HEADER)
         self._stored = set(kept)
         self._published = max(self._published, reached)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import decode_classification, decode_label, encode_training_example
-from fraudstream.core.labels import LabelOutcome, choose, example_of, is_due, judge_label
-from fraudstream.core.messages import Label, LabelPosition, LabelValue, Position
+from fraudstream.core.labels import TAUGHT, KnownLabel, LabelOutcome, choose, example_of, is_due, judge_label
+from fraudstream.core.messages import Label, LabelPosition, Position
 from fraudstream.delivery.dead_letters import Letter
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.records import OutRecord
@@ -19,6 +19,7 @@ from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
 from fraudstream.errors import InvalidMessage
 from fraudstream.ports import Archived
+from fraudstream.presuming import PresumeGenuine
 from tables.waiting_labels import WaitingLabel, WaitingLabels, waiting_labels
 
 #: How often waiting labels are looked through for those that are due.
@@ -112,7 +113,7 @@ class LabelTransactions:
                 one.raw.next_try = one.label.not_before.timestamp()
                 waiting.labels[one.offset] = one.raw
                 changed[one.offset] = None
-        known: dict[Position, tuple[LabelValue, LabelPosition]] = {}
+        known: dict[Position, KnownLabel] = {}
         for one, candidates in zip(due, found, strict=True):
             outcome = self._resolve(
                 work, LabelPosition(partition, one.offset), one, candidates, known, accepted
@@ -135,12 +136,14 @@ class LabelTransactions:
         position: LabelPosition,
         one: _Arrived,
         candidates: Sequence[Archived],
-        known: dict[Position, tuple[LabelValue, LabelPosition]],
+        known: dict[Position, KnownLabel],
         accepted: dict[Position, tuple[Label, LabelPosition]],
     ) -> LabelOutcome:
         for candidate in candidates:
-            if candidate.label is not None:
-                known.setdefault(candidate.source, (candidate.label.label, candidate.label.position))
+            state = candidate.label
+            if state is not None:
+                had = KnownLabel(state.label, state.position, state.label_source, state.labelled_by)
+                known.setdefault(candidate.source, had)
         try:
             chosen = choose(
                 one.label, [decode_classification(candidate.classification) for candidate in candidates]
@@ -160,8 +163,8 @@ class LabelTransactions:
             return LabelOutcome.REFUSED
         before = known.get(chosen.source)
         outcome = judge_label(one.label, position, before)
-        if outcome in {LabelOutcome.ACCEPTED, LabelOutcome.CORRECTED}:
-            replaces = before[0] if before is not None and outcome is LabelOutcome.CORRECTED else None
+        if outcome in TAUGHT:
+            replaces = before.label if before is not None and outcome is not LabelOutcome.ACCEPTED else None
             example = example_of(chosen, one.label, position, replaces)
             work.outputs.append(
                 OutRecord(
@@ -171,7 +174,8 @@ class LabelTransactions:
                     one.raw.timestamp_ms,
                 )
             )
-            known[chosen.source] = (one.label.label, position)
+            label = one.label
+            known[chosen.source] = KnownLabel(label.label, position, label.source, label.labelled_by)
             accepted[chosen.source] = (one.label, position)
         return outcome
 
@@ -192,3 +196,5 @@ def attach(app: AgentApp) -> None:
     agent = LabelTransactions(app, table, lane)
     lane.attach(agent, agent_name="label_transactions")
     app.starts_after(Ticking(SWEEP_SECONDS, agent.sweep))
+    if app.context.settings.presume_genuine:
+        app.starts_after(PresumeGenuine(app.context, lane))

@@ -7,6 +7,7 @@ supervises one process a role.
 """
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import itertools
@@ -28,7 +29,7 @@ from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import SliceScheduler
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.watch import Watch
-from fraudstream.errors import InvalidSettings
+from fraudstream.errors import InvalidSettings, StoreUnavailable
 from fraudstream.observability import Observability
 from fraudstream.settings import Role, Settings
 from fraudstream.topics import Topic
@@ -214,6 +215,18 @@ class ProcessServices(mode.Service):
         await self._observability.stop()
         await self._watch.stop()
         await self._context.log_reader.stop()
+
+    @mode.Service.task
+    async def _open_stores(self) -> None:
+        """Open what the agents will store into, so that health is true before there is traffic."""
+        waiting = list(self._context.openers)
+        while waiting and not self.should_stop:
+            for open_store in tuple(waiting):
+                with contextlib.suppress(StoreUnavailable):
+                    await open_store()
+                    waiting.remove(open_store)
+            if waiting:
+                await self.sleep(self.interval_seconds)
 
     @mode.Service.task
     async def _keep_gauges(self) -> None:

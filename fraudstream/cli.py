@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Listed] = {
     "challenger": Listed(
         "challenger:challenger", "Compare models that score silently, and change the serving one."
     ),
+    "labels": Listed("labels:labels", "Look after sources of labels: list and release what is not believed."),
     "drift": Listed("drift:drift", "Tell what has changed, and how good the scores are now."),
     "model": Listed("model:model", "List versions of the model, compare them, go back to one."),
     "explain": Listed(

@@ -1,5 +1,6 @@
 """What the agents of one worker process share."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ class WorkerContext:
     health: Health = field(default_factory=Health)
     #: Called every second with the time, to set gauges that nothing else sets.
     gauges: list[Callable[[float], None]] = field(default_factory=list)
+    #: Opens each store that the agents of this process write to; repeated calls do nothing.
+    openers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -128,17 +131,25 @@ class WorkerContext:
         self.health.affirm(store)
 
     def opener(self, store: str, open_store: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """Return a call that opens a store when it is first awaited, and does nothing once that succeeded."""
+        """Return a call that opens a store when it is first awaited, and does nothing once that succeeded.
+
+        A worker makes this call when it starts, before there is anything to store (see :attr:`openers`).
+        """
         self.health.expect(store, "not opened yet")
         opened = False
+        opening = asyncio.Lock()
 
         async def opened_once() -> None:
             nonlocal opened
-            if not opened:
-                async with self.using(store):
-                    await open_store()
-                opened = True
+            if opened:
+                return
+            async with opening:
+                if not opened:
+                    async with self.using(store):
+                        await open_store()
+                    opened = True
 
+        self.openers.append(opened_once)
         return opened_once
 
 

@@ -25,7 +25,7 @@ class Health:
     Examples
     --------
     >>> health = Health()
-    >>> health.expect("model", "no model has arrived yet")
+    >>> health.expect("model", "the newest model is not read yet")
     >>> health.is_ready
     False
     >>> health.affirm("model")

@@ -224,6 +224,33 @@ class Metrics:
             "Training examples learned.",
             "Zero with labels coming: see the learner.",
         )
+        self.labels_held = self._counter(
+            "fraudstream_labels_held_total",
+            "Labels kept aside because their source is not believed, by kind of source and reason.",
+            "Any: `fraudstream labels quarantine list` names the sources; `release` learns them after all.",
+            "source",
+            "reason",
+        )
+        self.sources_quarantined = self._gauge(
+            "fraudstream_label_sources_quarantined",
+            "Sources of labels in quarantine.",
+            "Above 0: find out why they contradict; release them or relearn without them (docs/labels.md).",
+        )
+        self.terminals = self._gauge(
+            "fraudstream_terminals",
+            "Terminals whose risk is kept.",
+            "At FRAUDSTREAM_TERMINALS_KEPT: see terminals_forgotten.",
+        )
+        self.terminals_forgotten = self._counter(
+            "fraudstream_terminals_forgotten_total",
+            "Terminals forgotten, those without labels for longest, because there are too many.",
+            "Steadily rising: raise FRAUDSTREAM_TERMINALS_KEPT, or find out who invents terminals.",
+        )
+        self.presumed_until = self._gauge(
+            "fraudstream_presumed_until_timestamp_seconds",
+            "Event time up to which everything without a label is presumed genuine, in seconds since 1970.",
+            "Standing still while transactions come: the archive or the labelling agent is behind.",
+        )
         self.learning_latency_seconds = self._histogram(
             "fraudstream_learning_latency_seconds",
             "From the label's Kafka timestamp to a published model that has learned it.",

@@ -6,6 +6,7 @@ about what was stored, and every call may be repeated as it is: all of them are 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ class LabelState(msgspec.Struct, frozen=True, kw_only=True):
     label: LabelValue
     label_source: LabelSource
     position: LabelPosition
+    labelled_by: str | None = None
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +30,13 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     source: Position
     classification: bytes
     label: LabelState | None
+
+
+class Unlabelled(msgspec.Struct, frozen=True, order=True):
+    """An archived transaction without a label, and its event time to the millisecond."""
+
+    event_time: datetime
+    source: Position
 
 
 class Archive(Protocol):
@@ -56,7 +65,19 @@ class Archive(Protocol):
         """
 
     async def record_labels(self, states: Mapping[Position, tuple[Label, LabelPosition]]) -> None:
-        """Note on each transaction the label that was accepted for it; a later call wins."""
+        """Note on each transaction the label that was accepted for it.
+
+        A later call wins, unless the label noted is of a source whose word stands against this one's
+        (:func:`~fraudstream.core.label_sources.overrules`): then that one stays.
+        """
+
+    async def unlabelled(self, until: datetime, after: Unlabelled | None, limit: int) -> list[Unlabelled]:
+        """Return transactions without a label, the oldest event times first, ``limit`` at most.
+
+        Event times are those up to ``until``, inclusive, to the millisecond; with ``after``, only what comes
+        behind it in this order. Costs an index look-up and the rows returned, however much is stored and
+        labelled.
+        """
 
     async def highest_offsets(self, epoch: int) -> dict[int, int]:
         """Return the highest source offset stored for each partition of that epoch."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from fraudstream.core.challengers import Challenger, KeyedChallenger, catching_up
-from fraudstream.core.learning import REMEMBERED_LABELS, Learner
+from fraudstream.core.learning import REMEMBERED_LABELS, Learner, Limits
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import decode_snapshot
@@ -23,19 +23,19 @@ class ExampleLog(Protocol):
         ...
 
 
-async def teach(log: ExampleLog, challenger: Challenger, goal: Callable[[], int]) -> None:
+async def teach(log: ExampleLog, challenger: Challenger, goal: Callable[[], int], limits: Limits) -> None:
     """Teach a challenger every example from behind its last one up to ``goal()``, in the order of the log.
 
     The goal may move meanwhile: when this returns, nothing lies between. Older examples are read too, as far
     back as the learner remembers labels, so that those are passed over which it passed over. May be
-    cancelled at any moment: the challenger then has learned up to its offset.
+    cancelled at any moment: the challenger then has learned up to its offset. ``limits`` are the learner's.
     """
-    hearing = catching_up(challenger)
+    hearing = catching_up(challenger, limits)
     at = max(0, challenger.offset + 1 - REMEMBERED_LABELS)
     while challenger.offset < (end := goal()):
         async for offset, example in log.examples(at, end + 1):
             if offset <= challenger.offset:
-                hearing.remember(example)
+                hearing.remember(example, offset)
             else:
                 hearing.learn(example, offset)
                 challenger.offset = offset
@@ -78,5 +78,5 @@ async def promoted(log: ExampleLog, command: Promote | Demote, present: Learner,
         raise InvalidInput(fault)
     await log.require(offset + 1)
     challenger = KeyedChallenger.of(found)
-    await teach(log, challenger, lambda: here)
+    await teach(log, challenger, lambda: here, present.limits)
     return present.with_model(challenger.snapshot())

@@ -10,6 +10,7 @@ from fraudstream.core.learning import REMEMBERED_LABELS, Learner
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import Demote, Entry, LeftOut, ModelCommand, Promote, Rollback, Standing
+from fraudstream.core.relearning import Relearning
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
 from fraudstream.promoting import promoted
 from fraudstream.registry import Logs, ModelRegistry
@@ -57,8 +58,8 @@ class ModelRebuilder:
         """
         kept = await self._load_kept(entry)
         if kept is None:
-            return Learner(), ()
-        learner = Learner.restore(kept.snapshot, kept.risks)
+            return Learner(limits=entry.limits), ()
+        learner = Learner.restore(kept.snapshot, kept.risks, limits=entry.limits)
         await self.remember_labels(learner, kept.left_out)
         return learner, kept.left_out
 
@@ -87,10 +88,8 @@ class ModelRebuilder:
         """Give a learner made from a snapshot the labels it would still know by heart."""
         end = learner.training_offset + 1
         async for offset, example in self.examples(max(0, end - REMEMBERED_LABELS), end):
-            if any(part.covers(offset, example) for part in left_out):
-                learner.remember_left_out(example)
-            else:
-                learner.remember(example)
+            is_left_out = any(part.covers(offset, example) for part in left_out)
+            learner.remember(example, offset, left_out=is_left_out)
 
     async def examples(self, start: int, end: int) -> AsyncIterator[tuple[int, TrainingExample]]:
         """Yield the training examples from one offset to before another; dead letters are passed over."""
@@ -123,11 +122,9 @@ class ModelRebuilder:
         if start > until:
             return
         await self.require(start)
+        relearning = Relearning(learner, left_out)
         async for offset, example in self.examples(start, until + 1):
-            if any(part.covers(offset, example) for part in left_out):
-                learner.skip(example, offset)
-            else:
-                learner.learn(example, offset)
+            relearning.take(example, offset)
 
     async def rebuild(self, entry: Entry) -> tuple[Learner, tuple[LeftOut, ...]]:
         """Return a learner as it stood at a version, and what is left out of that version.
@@ -170,11 +167,11 @@ class ModelRebuilder:
             yield entry, learner
 
     async def follow(self, command: ModelCommand, present: Learner, standing: Standing) -> NewState:
-        """Return the state a command leads to, at the place the present learner has come to.
+        """Return the state a command leads to from the ``present`` one, at the same offset.
 
         After a rollback everything from the version's offset to here is left out; it is not learned again.
-        A relearning learns by the constants and terms of the present model. After a promotion what is left
-        out stays so, as far as it does not lie in the weights.
+        Sources that are in quarantine stay there. A relearning learns by the constants and terms of the
+        present model. After a promotion what is left out stays so, as far as it does not lie in the weights.
 
         Raises
         ------
@@ -190,6 +187,7 @@ class ModelRebuilder:
         if isinstance(command, Rollback):
             entry = await self._registry.find(command.version)
             learner, left_out = await self.rebuild(entry)
+            learner.trust.keep_quarantines(present.trust)
             if entry.training_offset < here:
                 left_out = (*left_out, LeftOut(entry.training_offset, here))
             parent = entry.version
@@ -203,6 +201,7 @@ class ModelRebuilder:
                 *([LeftOut(command.since - 1, until, command.without)] if command.without else []),
                 *([LeftOut(until, here)] if until < here else []),
             )
+        learner.limits = present.limits
         await self.replay(learner, left_out, here)
         return NewState(learner, left_out, parent)
 
@@ -229,4 +228,5 @@ class ModelRebuilder:
 def _follows(before: Entry, entry: Entry) -> bool:
     """Whether to learn on from one version to another rather than to begin at the latter's base."""
     gap = entry.training_offset - before.training_offset
-    return (entry.lineage, entry.code) == (before.lineage, before.code) and gap <= REMEMBERED_LABELS
+    same = all(getattr(before, name) == getattr(entry, name) for name in ("lineage", "code", "limits"))
+    return same and gap <= REMEMBERED_LABELS

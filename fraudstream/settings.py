@@ -84,6 +84,20 @@ class Settings(BaseSettings):
         default=timedelta(days=7),
         description="After this long without a label a transaction is presumed genuine.",
     )
+    presume_genuine: bool = Field(
+        default=True,
+        description="Presume genuine what has no label after `label_wait`, and learn it.",
+    )
+    source_labels_per_day: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Labels of one source learned a day; further ones are kept aside.",
+    )
+    terminals_kept: int = Field(
+        default=200_000,
+        ge=1_000,
+        description="Terminals whose risk is kept, at most; those without labels for longest are forgotten.",
+    )
     label_deadline: Duration = Field(
         default=timedelta(days=1),
         description="How long a label waits for its transaction before it is a dead letter.",

@@ -80,6 +80,12 @@ class Topics:
         self.entity_risk = self._declare(
             "entity-risk", 1, _CHANGELOG, "Risk of each terminal, read whole by every worker."
         )
+        self.quarantined_labels = self._declare(
+            "quarantined-labels",
+            1,
+            _CHANGELOG,
+            "Training examples held back because their source is not believed, until they are released.",
+        )
         self.model_registry = self._declare(
             "model-registry",
             1,

@@ -62,7 +62,7 @@ def restore_contest(
 ) -> None:
     """Put a new contest where the stored one was; challengers declared otherwise than then begin anew."""
     if stored.state is not None:
-        contest.state = stored.state
+        contest.restore(stored.state)
     for key, piece in stored.scores.items():
         contest.awaited.restore(key, piece)
     for kept in stored.challengers.values():

@@ -28,6 +28,7 @@ from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.broadcast import Broadcast
 from fraudstream.errors import InvalidInput, InvalidSnapshot, StoreUnavailable
 from fraudstream.rebuilding import ModelRebuilder, NewState
+from tables.held_labels import HeldLabels, limits_of, tell_bounds
 from tables.serving_model import RISK_OFFSET_HEADER, SNAPSHOT_KEY, STANDING_HEADER
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ class PublishedModel:
     """The last version published, and the way to the next.
 
     Everything that belongs to a version is published in one Kafka transaction: the snapshot, the risks that
-    changed, its entry in the registry and, from time to time, the whole model. After a crash all of it is
-    there, or nothing.
+    changed, its entry in the registry, labels that it holds back and, from time to time, the whole model.
+    After a crash all of it is there, or nothing.
 
     Attributes
     ----------
@@ -56,6 +57,7 @@ class PublishedModel:
     def __init__(self, context: WorkerContext, transactional_id: str) -> None:
         self.standing = Standing()
         self._context = context
+        self._limits = limits_of(context.settings)
         self._publisher = AtomicPublisher(transactional_id, context.kafka)
         self._last: tuple[int, bytes] | None = None
         self._good: Sanity | None = None
@@ -77,9 +79,10 @@ class PublishedModel:
         topics, reader = self._context.topics, self._context.log_reader
         risks = await self._read_risks()
         last = await reader.last_record(topics.model_snapshots.name, 0)
-        self.standing, self._last, self._good = Standing(code=code_version()), None, None
+        self.standing = Standing(code=code_version(), limits=self._limits)
+        self._last = self._good = None
         if last is None or last.value is None:
-            return Learner()
+            return Learner(limits=self._limits)
         snapshot = decode_snapshot(last.value, drop_unknown=True)
         if snapshot.added or snapshot.dropped:
             log.warning(
@@ -92,9 +95,9 @@ class PublishedModel:
         except InvalidSnapshot as exc:  # published by an earlier program: the next version will not be
             log.error("the model published last would be refused", extra={"reason": str(exc)})  # noqa: TRY400
         self.standing = decode_standing(dict(last.headers).get(STANDING_HEADER))
-        learner = Learner.restore(snapshot, risks)
+        learner = Learner.restore(snapshot, risks, limits=self._limits)
         await ModelRebuilder(topics, reader).remember_labels(learner, self.standing.left_out)
-        if self.standing.code != code_version():
+        if (self.standing.code, self.standing.limits) != (code_version(), self._limits):
             await self._keep_now(learner, snapshot, last.value)
         return learner
 
@@ -115,7 +118,7 @@ class PublishedModel:
         return rows
 
     async def _keep_now(self, learner: Learner, snapshot: Snapshot, encoded: bytes) -> None:
-        """Keep the state whole that another program has learned, before this one learns on from it.
+        """Keep the state whole that another program, or other limits, led to, before learning on from it.
 
         So every version can be made again from a kept one by the program that learned what lies between.
         """
@@ -126,6 +129,7 @@ class PublishedModel:
             self.standing = msgspec.structs.replace(
                 self.standing,
                 code=code_version(),
+                limits=self._limits,
                 base=snapshot.version,
                 kept_at=kept_at,
                 kept_learned=snapshot.learned,
@@ -159,7 +163,8 @@ class PublishedModel:
         )
         parts = self._parts(learner, encoded, standing.left_out) if keep else []
         parent = self._last[0] if self._last else 0
-        await self._publish(snapshot, encoded, learner.take_changed(), parts, parent)
+        await self._publish(snapshot, encoded, learner.take_changed(), parts, parent, HeldLabels.of(learner))
+        tell_bounds(learner, self._context.metrics)
         self._good = sanity
         return snapshot
 
@@ -200,8 +205,10 @@ class PublishedModel:
             self.standing, lineage=snapshot.version, left_out=state.left_out, command_offset=command_offset
         )
         parts = self._parts(after, encoded, state.left_out)
+        held = HeldLabels.of(before).and_new(before, after)
         told = self._handover_record(handed_over(command, former, snapshot))
-        await self._publish(snapshot, encoded, changed, parts, state.parent, command, [told])
+        await self._publish(snapshot, encoded, changed, parts, state.parent, held, command, [told])
+        tell_bounds(after, self._context.metrics)
         self._good = sanity
         return snapshot
 
@@ -220,9 +227,10 @@ class PublishedModel:
         self,
         snapshot: Snapshot,
         encoded: bytes,
-        rows: "dict[str, Row] | dict[str, Row | None]",
+        rows: dict[str, Row | None],
         parts: Sequence[AtomicRecord],
         parent: int,
+        held: HeldLabels,
         command: ModelCommand | None = None,
         beside: Sequence[AtomicRecord] = (),
     ) -> None:
@@ -241,10 +249,12 @@ class PublishedModel:
                     kept_time=snapshot.created_at.timestamp(),
                 )
             self._risk_offset = max(await send(risks), default=self._risk_offset)
+            await send(held.records(self._context.topics))
             entry = self._entry(snapshot, parent, command)
             await send([self._registry_record(entry), *beside, self._model_record(encoded)])
         self._last = snapshot.version, encoded
         self._context.health.affirm(MODEL)
+        held.tell(self._context.metrics)
         metrics = self._context.metrics
         metrics.model_version.set(snapshot.version)
         metrics.training_offset.set(snapshot.training_offset)
@@ -263,6 +273,7 @@ class PublishedModel:
             created_at=snapshot.created_at,
             code=standing.code,
             recent=standing.recent,
+            limits=standing.limits,
             command=None if command is None else command.told(),
             design=snapshot.design.name,
         )

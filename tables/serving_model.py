@@ -49,9 +49,9 @@ class FollowedModel:
         self.broadcast = Broadcast(
             context.kafka_reading,
             {topics.entity_risk.name: self.apply_risk, topics.model_snapshots.name: self.apply_snapshot},
-            on_caught_up=self._serve_waiting,
+            on_caught_up=self._caught_up,
         )
-        context.health.expect("model", "no model has arrived yet: scores are the prior")
+        context.health.expect("model", "the newest model is not read yet")
         context.gauges.append(self._set_age)
 
     def apply_risk(self, record: "ConsumerRecord[bytes, bytes]") -> None:
@@ -104,6 +104,11 @@ class FollowedModel:
         self._waiting = (int(headers.get(RISK_OFFSET_HEADER, b"-1")), lineage, snapshot, sanity)
         if self._risk_offset >= self._waiting[0]:
             self._serve_waiting()
+
+    def _caught_up(self) -> None:
+        """Serve what there is: the newest model, or the prior while none was ever published."""
+        self._serve_waiting()
+        self._context.health.affirm("model")
 
     def _serve_waiting(self) -> None:
         if self._waiting is None:

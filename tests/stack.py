@@ -59,6 +59,8 @@ class Stack:
             "SESSION_TIMEOUT_SECONDS": 3,
             "FLUSH_INTERVAL_SECONDS": 2,
             "LOG_FORMAT": "text",
+            # What is sent has its own labels; presumed ones would mix with them by the clock.
+            "PRESUME_GENUINE": "false",
             **settings,
         }
         self.environment |= {f"FRAUDSTREAM_{name}": str(value) for name, value in values.items()}

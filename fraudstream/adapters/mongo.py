@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,9 +23,10 @@ from pymongo.errors import (
 from pymongo.uri_parser import parse_uri
 
 from fraudstream.adapters.mongo_documents import Document, from_document, label_document, to_document
-from fraudstream.core.messages import Label, LabelPosition, Position
+from fraudstream.core.label_sources import overrules
+from fraudstream.core.messages import Label, LabelPosition, LabelSource, Position
 from fraudstream.errors import InvalidSettings, StoreUnavailable
-from fraudstream.ports import Archived
+from fraudstream.ports import Archived, Unlabelled
 
 STORE = "mongo"
 
@@ -45,9 +47,20 @@ DEFAULTS: Mapping[str, Any] = {
 INDEXES = [
     IndexModel([("transaction_id", ASCENDING)], name="by_transaction"),
     IndexModel([("card_id", ASCENDING), ("event_time", ASCENDING)], name="by_card"),
-    IndexModel([("label.label", ASCENDING), ("event_time", ASCENDING)], name="by_label"),
+    # The last field makes places of equal event times definite: the scan for unlabelled ones goes on there.
+    IndexModel(
+        [("label.label", ASCENDING), ("event_time", ASCENDING), ("_id", ASCENDING)], name="by_label_in_order"
+    ),
     IndexModel([("decision", ASCENDING), ("event_time", ASCENDING)], name="by_decision"),
 ]
+
+_STANDS = {
+    source: [kind.value for kind in LabelSource if not overrules(source, kind)] for source in LabelSource
+}
+_REPLACEABLE: Mapping[LabelSource, Document] = {
+    source: {"label.source": {"$nin": stronger}} if stronger else {} for source, stronger in _STANDS.items()
+}
+"""What a document matches whose label, if it has one, a later one of that kind replaces."""
 
 _DUPLICATE = 11000
 _REFUSED = frozenset({13, 18})
@@ -144,14 +157,42 @@ class MongoArchive:
         ]
 
     async def record_labels(self, states: Mapping[Position, tuple[Label, LabelPosition]]) -> None:
-        """Note on each archived transaction the label that was accepted for it; a later call wins."""
+        """Note on each archived transaction the label that was accepted for it.
+
+        A later call wins, unless the label noted is of a source whose word stands against this one's.
+        """
         updates = [
-            UpdateOne({"_id": str(source)}, {"$set": {"label": label_document(label, position)}})
+            UpdateOne(
+                {"_id": str(source), **_REPLACEABLE[label.source]},
+                {"$set": {"label": label_document(label, position)}},
+            )
             for source, (label, position) in states.items()
         ]
         with _failures():
             for start in range(0, len(updates), BATCH):
                 await self._classifications.bulk_write(updates[start : start + BATCH], ordered=False)
+
+    async def unlabelled(self, until: datetime, after: Unlabelled | None, limit: int) -> list[Unlabelled]:
+        """Return transactions without a label up to an event time, oldest first, from behind ``after``."""
+        query: Document = {"label.label": None, "event_time": {"$lte": until}}
+        if after is not None:
+            query["event_time"]["$gte"] = after.event_time
+            query["$or"] = [
+                {"event_time": {"$gt": after.event_time}},
+                {"event_time": after.event_time, "_id": {"$gt": str(after.source)}},
+            ]
+        with _failures():
+            cursor = self._classifications.find(query, {"source": 1, "event_time": 1})
+            found = (
+                await cursor.sort([("event_time", ASCENDING), ("_id", ASCENDING)]).limit(limit).to_list(None)
+            )
+        return [
+            Unlabelled(
+                one["event_time"],
+                Position(*(int(one["source"][name]) for name in Position.__struct_fields__)),
+            )
+            for one in found
+        ]
 
     async def highest_offsets(self, epoch: int) -> dict[int, int]:
         """Return the highest source offset stored for each partition of that epoch."""

@@ -86,6 +86,7 @@ def from_document(document: Document) -> Archived:
             label=LabelValue(state["label"]),
             label_source=LabelSource(state["source"]),
             position=LabelPosition(int(state["position"]["partition"]), int(state["position"]["offset"])),
+            labelled_by=state.get("labelled_by"),
         ),
     )
 

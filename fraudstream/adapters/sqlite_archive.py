@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from fraudstream.adapters.sqlite import SqliteDatabase, sqlite_path
+from fraudstream.core.label_sources import overruled_by
 from fraudstream.core.messages import Label, LabelPosition, LabelSource, LabelValue, Position
 from fraudstream.errors import InvalidMessage
-from fraudstream.ports import Archived, LabelState
+from fraudstream.ports import Archived, LabelState, Unlabelled
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS classifications (
@@ -37,6 +38,8 @@ CREATE INDEX IF NOT EXISTS classifications_by_transaction ON classifications (tr
 CREATE INDEX IF NOT EXISTS classifications_by_card ON classifications (card_id);
 CREATE INDEX IF NOT EXISTS classifications_by_label ON classifications (label, event_time)
     WHERE label IS NOT NULL;
+CREATE INDEX IF NOT EXISTS classifications_unlabelled
+    ON classifications (event_time, source_epoch, source_partition, source_offset) WHERE label IS NULL;
 """
 
 ROWS_PER_QUERY = 300
@@ -53,7 +56,7 @@ ON CONFLICT (source_epoch, source_partition, source_offset) DO NOTHING
 
 _SELECT = """
 SELECT source_epoch, source_partition, source_offset, transaction_id,
-    classification, label, label_source, label_partition, label_offset
+    classification, label, label_source, label_partition, label_offset, labelled_by
 FROM classifications
 """
 
@@ -61,6 +64,14 @@ _LABEL = """
 UPDATE classifications
 SET label = ?, label_source = ?, label_partition = ?, label_offset = ?, labelled_at = ?, labelled_by = ?
 WHERE source_epoch = ? AND source_partition = ? AND source_offset = ?
+    AND (label IS NULL OR label_source IN (SELECT value FROM json_each(?)))
+"""
+
+_UNLABELLED = """
+SELECT event_time, source_epoch, source_partition, source_offset FROM classifications
+WHERE label IS NULL AND event_time <= ?
+    AND (event_time, source_epoch, source_partition, source_offset) > (?, ?, ?, ?)
+ORDER BY event_time, source_epoch, source_partition, source_offset LIMIT ?
 """
 
 _NEXT_PARTITION = """
@@ -86,6 +97,12 @@ class _Classification(msgspec.Struct, gc=False):
     decision: str
     score: float
 
+
+_OVERRULED = {
+    source: msgspec.json.encode([kind.value for kind in overruled_by(source)]).decode()
+    for source in LabelSource
+}
+"""Kinds whose earlier label a later one replaces, as JSON."""
 
 _decoder = msgspec.json.Decoder(_Classification)
 
@@ -160,7 +177,10 @@ class SqliteArchive:
         return await self._database.read(select) if positions or ids else [[] for _ in labels]
 
     async def record_labels(self, states: Mapping[Position, tuple[Label, LabelPosition]]) -> None:
-        """Note on each archived transaction the label that was accepted for it; a later call wins."""
+        """Note on each archived transaction the label that was accepted for it.
+
+        A later call wins, unless the label noted is of a source whose word stands against this one's.
+        """
         rows = [
             (
                 label.label.value,
@@ -172,11 +192,29 @@ class SqliteArchive:
                 source.epoch,
                 source.partition,
                 source.offset,
+                _OVERRULED[label.source],
             )
             for source, (label, position) in states.items()
         ]
         if rows:
             await self._database.write(lambda connection: connection.executemany(_LABEL, rows).rowcount)
+
+    async def unlabelled(self, until: datetime, after: Unlabelled | None, limit: int) -> list[Unlabelled]:
+        """Return transactions without a label up to an event time, oldest first, from behind ``after``."""
+        source = Position(-1, -1, -1) if after is None else after.source
+        begin = "" if after is None else after.event_time.astimezone(UTC).isoformat()
+        wanted = (
+            until.astimezone(UTC).isoformat(),
+            begin,
+            source.epoch,
+            source.partition,
+            source.offset,
+            limit,
+        )
+        rows = await self._database.read(
+            lambda connection: connection.execute(_UNLABELLED, wanted).fetchall()
+        )
+        return [Unlabelled(datetime.fromisoformat(row[0]), Position(*row[1:])) for row in rows]
 
     async def highest_offsets(self, epoch: int) -> dict[int, int]:
         """Return the highest source offset stored for each partition of that epoch.
@@ -218,7 +256,7 @@ def _row(value: bytes) -> tuple[Any, ...]:
 
 
 def _archived(row: tuple[Any, ...]) -> Archived:
-    epoch, partition, offset, _, classification, label, label_source, label_partition, label_offset = row
+    epoch, partition, offset, _, classification, label, label_source, label_partition, label_offset, by = row
     return Archived(
         source=Position(epoch, partition, offset),
         classification=classification,
@@ -228,6 +266,7 @@ def _archived(row: tuple[Any, ...]) -> Archived:
             label=LabelValue(label),
             label_source=LabelSource(label_source),
             position=LabelPosition(label_partition, label_offset),
+            labelled_by=by,
         ),
     )
 

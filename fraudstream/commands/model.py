@@ -12,6 +12,7 @@ from fraudstream.commands.context import pass_settings
 from fraudstream.commands.model_sending import BY, REASON, WAIT, answered, asked
 from fraudstream.commands.model_table import difference_text, entries_table, entry_text
 from fraudstream.connections import kafka_reading_options
+from fraudstream.core.label_sources import check_source_text
 from fraudstream.core.model_difference import ModelDifference, difference
 from fraudstream.core.registry import Entry, ModelCommand, Refusal, Relearn, Rollback
 from fraudstream.delivery.logs import LogReader
@@ -149,7 +150,7 @@ def rollback(settings: Settings, version: int, reason: str, by: str | None, wait
     "--without",
     multiple=True,
     metavar="SOURCE",
-    help="Label source to leave out: analyst, chargeback, customer, presumed, or a name; may be repeated.",
+    help="Label source to leave out: analyst, chargeback, customer, presumed, kind:name, :name; may repeat.",
 )
 @REASON
 @BY
@@ -173,6 +174,8 @@ def relearn(  # noqa: PLR0913, PLR0917 - the options of one command
     if until is None and not without:
         msg = "relearning everything gives the same model: name --until or --without"
         raise InvalidInput(msg)
+    for source in without:
+        check_source_text(source)
     _command(settings, wait, Relearn(**asked(reason, by), until=until, since=since, without=without))
 
 

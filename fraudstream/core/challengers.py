@@ -6,14 +6,19 @@ from typing import Protocol
 
 import msgspec
 
-from fraudstream.core.learning import Learner
-from fraudstream.core.messages import Position
+from fraudstream.core.label_trust import LabelTrust
+from fraudstream.core.learning import Learner, Limits, Outcome
+from fraudstream.core.messages import Position, TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.errors import FraudstreamError, InvalidInput
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """A challenger's snapshot is a function of its examples, so it carries no moment of its own."""
+
+
+Tell = Callable[[Sequence[int], bool, bool, float], None]
+"""Takes keys, whether it is a fraud, whether that corrects an earlier label, and the length of the step."""
 
 
 class NotServable(InvalidInput):
@@ -29,11 +34,13 @@ class Challenger(Protocol):
 
     ``name``: what it is known by. ``offset``: of the last training example it has seen, -1 before the first.
     ``declared``: all that was declared of it, in one form; another declaration is another challenger.
+    ``trust``: which sources were believed up to its offset, while it catches up.
     """
 
     name: str
     offset: int
     declared: str
+    trust: LabelTrust
 
     def score(self, keys: Sequence[int]) -> float:
         """Return its estimate that a transaction with these keys is fraud, without changing anything.
@@ -45,8 +52,8 @@ class Challenger(Protocol):
         """
         ...
 
-    def learn(self, keys: Sequence[int], fraud: bool) -> None:
-        """Learn one label.
+    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+        """Learn one label, by a step of a length.
 
         Raises
         ------
@@ -103,9 +110,18 @@ class KeyedChallenger:
         """Score as the serving model does: a left-out term has weight 0, which changes no sum."""
         return self._learner.model.score_keys(keys)
 
-    def learn(self, keys: Sequence[int], fraud: bool) -> None:
+    @property
+    def trust(self) -> LabelTrust:
+        """Which sources were believed, as its snapshot tells."""
+        return self._learner.trust
+
+    @trust.setter
+    def trust(self, trust: LabelTrust) -> None:
+        self._learner.trust = trust
+
+    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by the learner's own code."""
-        self._learner.take(keys, fraud, 0.0, None, None)
+        self._learner.take(keys, fraud, 0.0, None, None, weight=weight)
 
     def snapshot(self) -> Snapshot:
         """Return weights and constants; look tables and terminal risks are the learner's."""
@@ -116,12 +132,20 @@ class KeyedChallenger:
 class Hearing(Learner):
     """Hears training examples as the learner does, and tells others what it would learn of each.
 
-    So whatever the learner passes over (repeated labels, old ones) everybody passes over, by the same code.
+    So whatever the learner passes over (repeated labels, old ones, those of sources that are not believed)
+    everybody passes over, by the same code.
     """
 
-    def __init__(self, tell: Callable[[Sequence[int], bool, bool], None]) -> None:
-        super().__init__()
+    def __init__(self, tell: Tell, limits: Limits) -> None:
+        super().__init__(limits=limits)
         self._tell = tell
+
+    def learn(self, example: TrainingExample, offset: int) -> Outcome:
+        """Hear one example; what is held back and who is quarantined is the learner's to tell."""
+        outcome = super().learn(example, offset)
+        self._held.clear()
+        self._quarantines.clear()
+        return outcome
 
     def take(  # noqa: PLR0913
         self,
@@ -132,17 +156,18 @@ class Hearing(Learner):
         terminal_id: str | None,
         *,
         correction: bool = False,
+        weight: float = 1.0,
     ) -> None:
-        """Tell keys, label and whether it corrects an earlier one."""
-        self._tell(keys, fraud, correction)
+        """Tell keys, label, whether it corrects an earlier one, and the length of the step."""
+        self._tell(keys, fraud, correction, weight)
 
     def knows(self, source: Position) -> bool:
         """Tell whether a label of this transaction has been heard, as far back as labels are remembered."""
-        return source in self._labels
+        return self._labels.get(source) is not None
 
 
-def catching_up(challenger: Challenger) -> Hearing:
+def catching_up(challenger: Challenger, limits: Limits) -> Hearing:
     """Return a hearing that teaches one challenger from behind the last example it has seen."""
-    hearing = Hearing(lambda keys, fraud, _: challenger.learn(keys, fraud))
-    hearing.training_offset = challenger.offset
+    hearing = Hearing(lambda keys, fraud, _, weight: challenger.learn(keys, fraud, weight), limits)
+    hearing.training_offset, hearing.trust = challenger.offset, challenger.trust
     return hearing

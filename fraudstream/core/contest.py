@@ -8,12 +8,15 @@ challenger had then; it is remembered until the label comes.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from fraudstream.core.awaited_scores import AwaitedScores
 from fraudstream.core.challengers import Challenger, ChallengerFailed, Hearing, KeyedChallenger, NotServable
 from fraudstream.core.comparison import DayPair, Guard, compare, judge
 from fraudstream.core.contest_state import ContestState, Kept, Report
 from fraudstream.core.handover import Handover
-from fraudstream.core.learning import Outcome
+from fraudstream.core.label_trust import LabelTrust
+from fraudstream.core.learning import Limits, Outcome
 from fraudstream.core.messages import LabelValue, Position, TrainingExample
 from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
@@ -41,6 +44,8 @@ class Contest:
         After this long beyond a day's end its labels are taken to be complete.
     most_awaited
         Transactions whose scores are remembered until their label comes, about.
+    limits
+        The learner's.
 
     Attributes
     ----------
@@ -48,13 +53,20 @@ class Contest:
         What was wrong with challengers that take no further part, by name.
     """
 
-    def __init__(self, guard: Guard, budget: int, settle_seconds: float, most_awaited: int) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        budget: int,
+        settle_seconds: float,
+        most_awaited: int,
+        limits: Limits = Limits(),  # noqa: B008  frozen
+    ) -> None:
         self.guard = guard
         self.budget = budget
         self.state = ContestState()
         self.challengers: dict[str, Challenger] = {}
         self.awaited = AwaitedScores(most_awaited)
-        self.hearing = Hearing(self._hear)
+        self.hearing = Hearing(self._hear, limits)
         self._settle_seconds = settle_seconds
         self.failed: dict[str, str] = {}
         self._behind: set[str] = set()
@@ -141,14 +153,14 @@ class Contest:
     def _present(self) -> list[Challenger]:
         return [one for name, one in self.challengers.items() if name not in self._behind]
 
-    def _hear(self, keys: Sequence[int], fraud: bool, correction: bool) -> None:
+    def _hear(self, keys: Sequence[int], fraud: bool, correction: bool, weight: float) -> None:
         example = self._example
         if example is not None and not correction and example.model_version >= self.state.since:
             self._compare(example)
         for challenger in self._present():
             if challenger.offset < self._offset:
                 try:
-                    challenger.learn(keys, fraud)
+                    challenger.learn(keys, fraud, weight)
                 except ChallengerFailed as error:
                     self.fail(challenger.name, error)
 
@@ -195,9 +207,25 @@ class Contest:
 
     def _servable(self, name: str) -> Snapshot | str:
         try:
-            return self.challengers[name].snapshot()
+            return self._snapshot(name)
         except NotServable as error:
             return str(error)
+
+    def _snapshot(self, name: str) -> Snapshot:
+        found = self.challengers[name].snapshot()
+        if name in self._behind:
+            return found
+        return msgspec.structs.replace(found, trust=self.hearing.trust.to_bytes())
+
+    def stored_state(self) -> ContestState:
+        """Return the state, complete with what is kept elsewhere while the contest runs."""
+        return msgspec.structs.replace(self.state, trust=self.hearing.trust.to_bytes())
+
+    def restore(self, state: ContestState) -> None:
+        """Go on from a stored state."""
+        self.state = state
+        self.hearing.training_offset = state.offset
+        self.hearing.trust = LabelTrust.from_bytes(state.trust)
 
     def kept(self) -> list[Kept]:
         """Return what each challenger goes on from after a restart."""
@@ -240,7 +268,7 @@ class Contest:
         """
         state = self.state
         kind = Demote if name == state.replaced else Promote
-        snapshot = self.challengers[name].snapshot()
+        snapshot = self._snapshot(name)
         state.asked = f"guard-{name}-{state.offset}"
         return kind(
             id=state.asked,
@@ -277,6 +305,7 @@ class Contest:
             state.days.pop(name, None)
             state.began.pop(name, None)
         state.serving, state.since = handover.serving, handover.version
+        self.hearing.trust.keep_quarantines(LabelTrust.from_bytes(handover.trust))
         if not handover.former:
             return
         self.leave(handover.serving)

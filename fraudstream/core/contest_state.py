@@ -19,7 +19,7 @@ class ContestState(msgspec.Struct, omit_defaults=True):
     a person has gone back from, by a demotion or a rollback. ``clock``: newest time a label came at, in
     seconds since 1970; ``settled``: newest day whose labels are taken to be complete. ``days``: comparisons
     by challenger and day; ``began``: day each began on, which is not a whole one. ``asked``: id of the
-    guard's command that waits for its answer.
+    guard's command that waits for its answer. ``trust``: the accounts of label sources when it was stored.
     """
 
     offset: int = -1
@@ -35,6 +35,7 @@ class ContestState(msgspec.Struct, omit_defaults=True):
     days: dict[str, dict[int, DayPair]] = {}
     began: dict[str, int] = {}
     asked: str = ""
+    trust: bytes = b""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

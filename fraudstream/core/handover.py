@@ -13,9 +13,9 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The learner's answer to a command, published with what it led to.
 
     ``id`` and ``command`` name the command, ``command`` by its tag. ``serving`` is the name of the model that
-    serves from ``version`` on, ``training_offset`` the last example in it. Where another model served before,
-    ``former`` is its name and ``former_snapshot`` its state: it goes on as a challenger. ``refusal`` says why
-    nothing changed, if nothing did.
+    serves from ``version`` on, ``training_offset`` the last example in it and ``trust`` its accounts of label
+    sources. Where another model served before, ``former`` is its name and ``former_snapshot`` its state: it
+    goes on as a challenger. ``refusal`` says why nothing changed, if nothing did.
     """
 
     id: str
@@ -25,6 +25,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = 0
     training_offset: int = -1
     former_snapshot: bytes = b""
+    trust: bytes = b""
     refusal: str = ""
     at: datetime
 
@@ -40,6 +41,7 @@ def handed_over(command: ModelCommand, former: Snapshot, serving: Snapshot) -> H
         version=serving.version,
         training_offset=serving.training_offset,
         former_snapshot=encode_snapshot(former) if other else b"",
+        trust=serving.trust,
         at=serving.created_at,
     )
 

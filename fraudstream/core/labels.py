@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from fraudstream.core.aspects import segments_of
+from fraudstream.core.label_sources import overrules, source_name
 from fraudstream.core.messages import (
     Classification,
     Label,
     LabelPosition,
+    LabelSource,
     LabelValue,
+    Position,
     TrainingExample,
 )
 from fraudstream.core.policy import is_alert
@@ -24,10 +28,25 @@ class LabelOutcome(StrEnum):
 
     ACCEPTED = "accepted"
     CORRECTED = "corrected"
+    CONFIRMED = "confirmed"
+    OVERRULED = "overruled"
     REPEATED = "repeated"
     SUPERSEDED = "superseded"
     WAITING = "waiting"
     REFUSED = "refused"
+
+
+#: Outcomes of labels that go to the learner.
+TAUGHT = frozenset({LabelOutcome.ACCEPTED, LabelOutcome.CORRECTED, LabelOutcome.CONFIRMED})
+
+
+class KnownLabel(NamedTuple):
+    """The label a transaction has."""
+
+    label: LabelValue
+    position: LabelPosition
+    source: LabelSource
+    labelled_by: str | None
 
 
 def choose(label: Label, candidates: Sequence[Classification]) -> Classification | None:
@@ -65,24 +84,28 @@ def choose(label: Label, candidates: Sequence[Classification]) -> Classification
     return candidates[0]
 
 
-def judge_label(
-    label: Label,
-    position: LabelPosition,
-    known: tuple[LabelValue, LabelPosition] | None,
-) -> LabelOutcome:
+def judge_label(label: Label, position: LabelPosition, known: KnownLabel | None) -> LabelOutcome:
     """Say what a label changes, given the label its transaction had before, if any.
 
-    The last label of a log wins. One that comes again (the same position, after a crash) is accepted again:
-    its example may not have been published, and the learner tells repetitions.
+    The last label of a log wins, unless the word of its source does not stand against the earlier one's
+    (:func:`~fraudstream.core.label_sources.overrules`): a presumed label never replaces a real one. One that
+    comes again (the same position, after a crash) is accepted again: its example may not have been
+    published, and the learner tells repetitions. One by which another source says the same goes to the
+    learner too, which may not have believed the first.
     """
     if known is None:
         return LabelOutcome.ACCEPTED
-    value, seen = known
+    seen = known.position
     if seen == position:
         return LabelOutcome.ACCEPTED
     if seen.partition == position.partition and position.offset < seen.offset:
         return LabelOutcome.SUPERSEDED
-    return LabelOutcome.REPEATED if value is label.label else LabelOutcome.CORRECTED
+    if not overrules(label.source, known.source):
+        return LabelOutcome.OVERRULED
+    if known.label is not label.label:
+        return LabelOutcome.CORRECTED
+    same = source_name(label.source, label.labelled_by) == source_name(known.source, known.labelled_by)
+    return LabelOutcome.REPEATED if same else LabelOutcome.CONFIRMED
 
 
 def example_of(
@@ -114,3 +137,11 @@ def is_due(label: Label, now: datetime) -> bool:
     One derived from a message counts only when it would have become known.
     """
     return label.not_before is None or label.not_before <= now
+
+
+def presumed_label(source: Position, at: datetime) -> Label:
+    """Return the label of a transaction that nobody has said anything about for the label wait.
+
+    ``at``: the event time at which the wait was over.
+    """
+    return Label(label=LabelValue.GENUINE, source=LabelSource.PRESUMED, labelled_at=at, position=source)

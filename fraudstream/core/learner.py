@@ -78,8 +78,8 @@ class KeyedFTRL(base.Classifier):
         self.squares = [0.0] * keys
         self._places: dict[FeatureName, int] = {}
 
-    def learn_keys(self, keys: Sequence[int], fraud: bool) -> None:
-        """Learn one example whose features are all worth 1. Keys must differ from one another."""
+    def learn_keys(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+        """Learn one example whose features are all worth 1, by a step of a length. Keys must differ."""
         weights = self.weights
         gradients = self.gradients
         squares = self.squares
@@ -89,6 +89,8 @@ class KeyedFTRL(base.Classifier):
         for key in keys:
             logit += weights[key]
         gradient = log_loss_gradient(logit + self.intercept, fraud)
+        if weight != 1.0:
+            gradient *= weight
         self.intercept -= self.intercept_lr * gradient
         squared = gradient**2
         for key in keys:

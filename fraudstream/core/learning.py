@@ -4,7 +4,6 @@ Everything here depends on the examples and their order alone, bit for bit: a le
 snapshot and given the same examples reaches the same state.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime
@@ -12,9 +11,14 @@ from enum import StrEnum
 from itertools import compress
 from typing import Self
 
-from fraudstream.core.messages import LabelPosition, LabelValue, Position, TrainingExample
+import msgspec
+
+from fraudstream.core.known_labels import KnownLabels, as_fraud
+from fraudstream.core.label_sources import STANDINGS
+from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
+from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign, only_kept
-from fraudstream.core.risk import EntityRisk, LookTables, correct_label, note_label
+from fraudstream.core.risk import EntityRisk, LookTables, coldest, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
 
@@ -29,6 +33,9 @@ TYPICAL_EVERY = 8
 """Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the
 cost."""
 
+MOST_TERMINALS = 200_000
+"""Terminals whose risk is kept: the state is the learner's and every scorer's, see ``docs/labels.md``."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,6 +46,23 @@ class Outcome(StrEnum):
     CORRECTED = "corrected"
     REPEATED = "repeated"
     REPLAYED = "replayed"
+    OVERRULED = "overruled"
+    HELD = "held"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds a learner: terminals whose risk is kept, labels of one source believed a day."""
+
+    terminals: int = MOST_TERMINALS
+    labels_per_day: int = LABELS_PER_DAY
+
+
+class HeldExample(msgspec.Struct, frozen=True):
+    """A training example that was not learned, and why."""
+
+    example: TrainingExample
+    offset: int
+    reason: Held
 
 
 class Learner:
@@ -60,11 +84,18 @@ class Learner:
         Examples learned, corrections included.
     design
         Name and constants of the model.
+    trust
+        Which sources are believed, up to date.
+    forgotten
+        Terminals forgotten since this object was made.
+    limits
+        What bounds it from the next example on.
     """
 
     def __init__(
         self,
         remembered_labels: int = REMEMBERED_LABELS,
+        limits: Limits = Limits(),  # noqa: B008  frozen
         design: ModelDesign = ModelDesign(),  # noqa: B008  frozen
     ) -> None:
         self.design = design
@@ -77,26 +108,40 @@ class Learner:
         self.training_offset = -1
         self.learned = 0
         self._changed: dict[str, None] = {}
-        self._labels: OrderedDict[Position, tuple[bool | None, tuple[LabelPosition, ...]]] = OrderedDict()
-        self._remembered_labels = remembered_labels
+        self.trust = LabelTrust()
+        self.forgotten = 0
+        self._labels = KnownLabels(remembered_labels)
+        self.limits = limits
+        self._held: list[HeldExample] = []
+        self._quarantines: list[Quarantine] = []
 
     def learn(self, example: TrainingExample, offset: int) -> Outcome:
         """Learn one example of the training log.
 
         Idempotent: an offset seen before, a label seen before and the same label given once more change
-        nothing. A label that contradicts the one learned for its transaction corrects it: the weights learn
-        the example again, and the counts are put right as far as
-        :func:`~fraudstream.core.risk.correct_label` can.
+        nothing. A label that contradicts the one learned for its transaction corrects it, if its source's
+        word stands against the earlier one's: the weights learn the example again, and the counts are put
+        right as far as :func:`~fraudstream.core.risk.correct_label` can. A label of a source that is not
+        believed (see :mod:`~fraudstream.core.label_trust`) is held back: :meth:`take_held` gives it out.
         """
         if offset <= self.training_offset:
             return Outcome.REPLAYED
         self.training_offset = offset
         known = self._labels.get(example.source)
-        if known is not None and _is_old(example.label_position, known[1]):
+        if known is not None and known.is_old(example):
             return Outcome.REPEATED
+        at = (example.event_time - _EPOCH).total_seconds()
+        reason, quarantine = self.trust.judge(example, at, offset, self.limits.labels_per_day)
+        if quarantine is not None:
+            self._quarantines.append(quarantine)
+        if reason is not None:
+            self._held.append(HeldExample(example, offset, reason))
+        before = as_fraud(example.replaces) if known is None else known.fraud
+        if not self._labels.enter(example, held=reason is not None):
+            return Outcome.OVERRULED
+        if reason is not None:
+            return Outcome.HELD
         fraud = example.label is LabelValue.FRAUD
-        before = known[0] if known is not None else _as_fraud(example.replaces)
-        self.remember(example)
         if before is fraud:
             return Outcome.REPEATED
         features = example.features
@@ -107,10 +152,11 @@ class Learner:
         self.take(
             keys,
             fraud,
-            (example.event_time - _EPOCH).total_seconds(),
+            at,
             None if features is None else (features.ratio, features.relative_amount),
             example.terminal_id,
             correction=before is not None,
+            weight=STANDINGS[example.label_source].weight,
         )
         return Outcome.LEARNED if before is None else Outcome.CORRECTED
 
@@ -123,6 +169,7 @@ class Learner:
         terminal_id: str | None,
         *,
         correction: bool = False,
+        weight: float = 1.0,
     ) -> None:
         """Learn a label for the first time, or correct it: for callers that deliver each label once.
 
@@ -140,6 +187,8 @@ class Learner:
             Where the transaction was made, if known.
         correction
             Whether the opposite label was learned before; nothing else is checked.
+        weight
+            Length of the step of the weights, 1 for a whole one.
         """
         if terminal_id is not None or look is not None:
             risk = None
@@ -151,7 +200,9 @@ class Learner:
             ratio, relative_amount = look or (0.0, 0.0)
             note = correct_label if correction else note_label
             note(risk, self.tables, at, ratio, relative_amount, fraud)
-        self.model.learn_keys(keys if self._kept is None else only_kept(keys, self._kept), fraud)
+            if len(self.risks) > self.limits.terminals:
+                self._forget_terminals()
+        self.model.learn_keys(keys if self._kept is None else only_kept(keys, self._kept), fraud, weight)
         self.learned = learned = self.learned + 1
         if learned % TYPICAL_EVERY == 0:
             self._sample(keys, learned // TYPICAL_EVERY)
@@ -166,36 +217,55 @@ class Learner:
                 continue  # a typical transaction has none
             typical[term] += (weights[key] - typical[term]) / window
 
-    def remember(self, example: TrainingExample) -> None:
-        """Note the label of an example without learning it: after a restart, so as not to learn it again."""
-        self._note(example, example.label is LabelValue.FRAUD)
+    def _forget_terminals(self) -> None:
+        """Forget the coldest terminals, a sixteenth at once, so that it costs little a label."""
+        for terminal_id in coldest(self.risks, len(self.risks) - self.limits.terminals * 15 // 16):
+            del self.risks[terminal_id]
+            self._changed[terminal_id] = None
+            self.forgotten += 1
 
-    def skip(self, example: TrainingExample, offset: int) -> None:
-        """Pass over an example of the training log as left out: it is not learned now and not later."""
-        if offset > self.training_offset:
-            self.training_offset = offset
-            self.remember_left_out(example)
+    def skip(self, example: TrainingExample, offset: int, *, distrusted: bool = False) -> None:
+        """Pass over an example of the training log as left out: it is not learned now and not later.
 
-    def remember_left_out(self, example: TrainingExample) -> None:
-        """Note the label of an example that was left out: its transaction counts as labelled as before."""
-        known = self._labels.get(example.source)
-        self._note(example, known[0] if known is not None else _as_fraud(example.replaces))
-
-    def _note(self, example: TrainingExample, learned: bool | None) -> None:
-        """Note a label as seen, and what is learned of its transaction; ``None`` for nothing."""
-        known = self._labels.get(example.source)
-        position = example.label_position
-        if known is not None and _is_old(position, known[1]):
+        ``distrusted``: because of its source, which is in quarantine from then on.
+        """
+        if offset <= self.training_offset:
             return
-        others = () if known is None else tuple(p for p in known[1] if p.partition != position.partition)
-        self._labels[example.source] = (learned, (position, *others))
-        self._labels.move_to_end(example.source)
-        if len(self._labels) > self._remembered_labels:
-            self._labels.popitem(last=False)
+        self.training_offset = offset
+        if distrusted:
+            self.trust.exclude(example, offset)
+        self.remember(example, offset, left_out=True)
 
-    def take_changed(self) -> dict[str, tuple[int | float, ...]]:
-        """Return the rows of all terminal risks changed since the last call: they go out with a snapshot."""
-        changed = {terminal_id: self.risks[terminal_id].to_row() for terminal_id in self._changed}
+    def remember(self, example: TrainingExample, offset: int, *, left_out: bool = False) -> None:
+        """Note the label of an example without learning it: after a restart, so as not to learn it again.
+
+        ``offset`` is where it stands in the training log: it tells whether it was held back. One that was
+        ``left_out`` leaves its transaction labelled as before.
+        """
+        known = self._labels.get(example.source)
+        if known is None or not known.is_old(example):
+            self._labels.enter(example, held=left_out or self.trust.was_held(example, offset))
+
+    def take_held(self) -> list[HeldExample]:
+        """Return the examples held back since the last call: they are kept with the snapshot."""
+        held, self._held = self._held, []
+        return held
+
+    def take_quarantines(self) -> list[Quarantine]:
+        """Return the sources put into quarantine since the last call: somebody must be told."""
+        found, self._quarantines = self._quarantines, []
+        return found
+
+    def take_changed(self) -> dict[str, tuple[int | float, ...] | None]:
+        """Return the rows of all terminal risks changed since the last call: they go out with a snapshot.
+
+        ``None`` stands for a terminal that was forgotten.
+        """
+        risks = self.risks
+        changed = {
+            terminal_id: risks[terminal_id].to_row() if terminal_id in risks else None
+            for terminal_id in self._changed
+        }
         self._changed.clear()
         return changed
 
@@ -220,14 +290,15 @@ class Learner:
             squares=tuple(map(model.squares.__getitem__, keys)),
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
+            trust=self.trust.to_bytes(),
             design=self.design,
         )
 
     def with_model(self, weights: Snapshot) -> Self:
         """Return a learner with the weights and constants of another model that has come to the same offset.
 
-        What labels have taught about looks and terminals stays, and so do version and counts. Both share
-        that: learn with one of them only from now on.
+        What labels have taught about looks, terminals and sources stays, and so do version and counts. Both
+        share that: learn with one of them only from now on. What is still to be told stays with this one.
 
         Raises
         ------
@@ -241,7 +312,7 @@ class Learner:
             )
             raise ValueError(fault)
         made = copy(self)
-        made._changed = {}
+        made._changed, made._held, made._quarantines = {}, [], []
         made._take_weights(weights)
         return made
 
@@ -260,7 +331,11 @@ class Learner:
 
     @classmethod
     def restore(
-        cls, snapshot: Snapshot, risks: Mapping[str, object], remembered_labels: int = REMEMBERED_LABELS
+        cls,
+        snapshot: Snapshot,
+        risks: Mapping[str, object],
+        remembered_labels: int = REMEMBERED_LABELS,
+        limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> Self:
         """Continue from a snapshot and the rows of all terminal risks as they were published with it.
 
@@ -270,21 +345,15 @@ class Learner:
         Raises
         ------
         InvalidMessage
-            A row is not that of an :class:`~fraudstream.core.risk.EntityRisk`.
+            A row is not that of an :class:`~fraudstream.core.risk.EntityRisk`, or the accounts of sources are
+            none.
         """
-        learner = cls(remembered_labels)
+        learner = cls(remembered_labels, limits)
         learner._take_weights(snapshot)
         learner.tables = LookTables.from_row(snapshot.tables.to_row())
         learner.risks = {terminal_id: EntityRisk.from_row(row) for terminal_id, row in risks.items()}
         learner.version = snapshot.version
         learner.training_offset = snapshot.training_offset
         learner.learned = snapshot.learned
+        learner.trust = LabelTrust.from_bytes(snapshot.trust)
         return learner
-
-
-def _as_fraud(label: LabelValue | None) -> bool | None:
-    return None if label is None else label is LabelValue.FRAUD
-
-
-def _is_old(position: LabelPosition, known: Sequence[LabelPosition]) -> bool:
-    return any(position.partition == seen.partition and position.offset <= seen.offset for seen in known)

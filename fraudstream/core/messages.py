@@ -159,8 +159,10 @@ class Label(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
 class TrainingExample(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Features as scored, with the label that came for them.
 
-    ``replaces`` is the label learned before for the same transaction, when this one corrects it. ``segments``
-    are fields of the transaction with few values, by which quality is told; ``alert``: whether it was one.
+    ``replaces`` is the label its transaction had before: the opposite one when this one corrects it, the same
+    one when another source says the same. ``segments`` are fields of the transaction with few values, by
+    which quality is told; ``alert``: whether it was one. ``released``: it was held back before, and somebody
+    has decided that it is learned after all.
     """
 
     source: Position
@@ -178,3 +180,4 @@ class TrainingExample(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     replaces: LabelValue | None = None
     segments: dict[str, str] | None = None
     alert: bool | None = None
+    released: bool | None = None

@@ -104,7 +104,7 @@ class OfflinePass:
     ) -> None:
         self.learner = Learner()
         self.states = [PartitionState(partitions) for _ in range(partitions)]
-        self.serving = _following(self.learner)
+        self.serving = following(self.learner)
         self._delay = delay
         self._by_count = delay.transactions is not None
         self._pending: deque[_Pending] = deque()
@@ -217,7 +217,7 @@ class OfflinePass:
         self.serving.training_offset = self.learner.learned - 1
 
 
-def _following(learner: Learner) -> ServingModel:
+def following(learner: Learner) -> ServingModel:
     """Return a serving model that shares the learner's tables, and so follows it without snapshots."""
     serving = ServingModel()
     serving.weights = learner.model.weights

@@ -10,6 +10,8 @@ from typing import Annotated, Self
 
 import msgspec
 
+from fraudstream.core.label_sources import matches
+from fraudstream.core.learning import Limits
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.model_design import STANDARD
 from fraudstream.core.unexplained import clipped_loss
@@ -28,7 +30,8 @@ _Offset = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """Training examples that a version has not learned though its offset is above theirs.
 
-    Offsets in (``after``, ``until``]: all of them, or those of some ``sources`` only.
+    Offsets in (``after``, ``until``]: all of them, or those of some ``sources`` only, as
+    :func:`~fraudstream.core.label_sources.matches` takes them.
     """
 
     after: int
@@ -36,14 +39,10 @@ class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
     sources: tuple[str, ...] = ()
 
     def covers(self, offset: int, example: TrainingExample) -> bool:
-        """Whether an example is one of them.
-
-        A source is a kind of source (``chargeback``) or a name (``labelled_by``).
-        """
+        """Whether an example is one of them."""
         if not self.after < offset <= self.until:
             return False
-        sources = self.sources
-        return not sources or example.label_source in sources or example.labelled_by in sources
+        return not self.sources or any(matches(example, source) for source in self.sources)
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="command"):
@@ -161,6 +160,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
         Of the program that learned it: see :func:`~fraudstream.core.code_version.code_version`.
     recent
         How well the last labels were predicted when it was published.
+    limits
+        What bounded the learner.
     command
         What was obeyed, for the first version of a lineage.
     design
@@ -177,6 +178,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     created_at: datetime
     code: str
     recent: RecentQuality
+    limits: Limits = Limits()
     command: ModelCommand | None = None
     design: str = STANDARD
 
@@ -212,6 +214,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kept_time: float = 0.0
     code: str = ""
     recent: RecentQuality = msgspec.field(default_factory=RecentQuality)
+    limits: Limits = Limits()
 
 
 def command_name(command: ModelCommand) -> str:

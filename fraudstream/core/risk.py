@@ -7,6 +7,8 @@ A fraud is blamed on its terminal unless its own look explains it: a ratio to th
 relative amount, whose known fraud rate is more than twice the overall one.
 """
 
+from collections.abc import Mapping
+from heapq import nsmallest
 from math import exp, log2
 from typing import Self
 
@@ -150,6 +152,14 @@ class EntityRisk(msgspec.Struct, array_like=True, gc=False):
 
 UNKNOWN = EntityRisk()
 """A terminal without labels. Shared: never written to."""
+
+
+def coldest(risks: Mapping[str, EntityRisk], number: int) -> list[str]:
+    """Return so many terminals, those whose newest labelled transaction is the oldest; ties by name.
+
+    Depends on the risks alone, not on the order they came in, so it is the same after a restart.
+    """
+    return nsmallest(number, risks, key=lambda name: (risks[name].faded_at, name))
 
 
 def note_label(  # noqa: PLR0913, PLR0917

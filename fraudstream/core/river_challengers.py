@@ -11,6 +11,7 @@ from typing import Any
 from river import base, linear_model, optim
 
 from fraudstream.core.challengers import ChallengerFailed, NotServable
+from fraudstream.core.label_trust import LabelTrust
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.risk import LookTables
 from fraudstream.core.snapshot import Snapshot
@@ -36,6 +37,7 @@ class RiverChallenger:
         self.name = name
         self.declared = declared
         self.offset = -1
+        self.trust = LabelTrust()
         if not isinstance(estimator, base.Classifier) and not hasattr(estimator, "predict_proba_one"):
             fault = f"challenger {name}: a {type(estimator).__name__} is no River classifier"
             raise InvalidInput(fault)
@@ -53,8 +55,8 @@ class RiverChallenger:
             raise ChallengerFailed(fault)
         return min(max(score, 0.0), 1.0)
 
-    def learn(self, keys: Sequence[int], fraud: bool) -> None:
-        """Learn one label."""
+    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+        """Learn one label, by a whole step: not every estimator knows others."""
         try:
             self._estimator.learn_one(dict.fromkeys(keys, 1), fraud)
         except Exception as exc:

@@ -37,8 +37,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
     ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
     *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
-    relative to. ``design``: name and constants of the model. ``added``: terms of this code that it was
-    learned without; ``dropped``: its terms that this code lacks. Keys and ``typical`` are those of this code.
+    relative to. ``trust``: the accounts of label sources, as
+    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept. ``design``: name
+    and constants of the model. ``added``: terms of this code that it was learned without; ``dropped``: its
+    terms that this code lacks. Keys and ``typical`` are those of this code.
     """
 
     version: int
@@ -52,6 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
+    trust: bytes = b""
     design: ModelDesign = ModelDesign()
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
@@ -73,6 +76,7 @@ class _Body(msgspec.Struct, array_like=True):
     # What was added later. A further field is the last line here and a line in Snapshot, of one name and
     # type, both with what it is in snapshots that lack it: those end earlier, and readers of an earlier
     # release pass over it. The array has no names: none may be moved or taken out.
+    trust: bytes = b""
     design: ModelDesign = ModelDesign()
 
 

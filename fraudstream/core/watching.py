@@ -59,6 +59,7 @@ class Detector(StrEnum):
     LOG_LOSS = "log_loss"
     ALERT_RATE = "alert_rate"
     CALIBRATION = "calibration"
+    LABEL_SOURCE = "label_source"
 
 
 _MEANING = {
@@ -73,7 +74,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
     ``raised_at`` is event time and, with ``detector``, what the alarm is known by: told again, once a whole
     day can be compared, it names ``moved`` better. ``before`` and ``after`` are what the detector measures.
-    ``moved``: features and segments that moved most, the first one the most surprising.
+    ``moved``: features and segments that moved most, the first one the most surprising. ``subject``: the
+    source of labels it is about, if it is about one.
     """
 
     detector: Detector
@@ -83,11 +85,13 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     after: float
     text: str
     moved: tuple[Moved, ...]
+    subject: str | None = None
 
     @property
     def key(self) -> str:
         """What the alarm is known by."""
-        return f"{self.detector}-{self.raised_at.isoformat()}"
+        known_by = f"{self.detector}-{self.raised_at.isoformat()}"
+        return known_by if self.subject is None else f"{known_by}-{self.subject}"
 
 
 class OpenAlarm(msgspec.Struct, array_like=True):

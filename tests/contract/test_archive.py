@@ -188,7 +188,10 @@ async def test_the_label_that_was_recorded_last_is_found(archive: Archive) -> No
         [label(position=Position(1, 0, offset)) for offset in (1, 2, 99)]
     )
     assert first.label == LabelState(
-        label=LabelValue.FRAUD, label_source=LabelSource.ANALYST, position=LabelPosition(0, 9)
+        label=LabelValue.FRAUD,
+        label_source=LabelSource.ANALYST,
+        position=LabelPosition(0, 9),
+        labelled_by="Ada",
     )
     assert second.label is None
     assert unknown == [], "a label makes no transaction"

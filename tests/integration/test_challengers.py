@@ -12,7 +12,7 @@ from fraudstream.core.challengers import KeyedChallenger, catching_up
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.contest_state import decode_kept
 from fraudstream.core.handover import decode_handover
-from fraudstream.core.learning import Learner
+from fraudstream.core.learning import Learner, Limits
 from fraudstream.core.messages import LabelValue, Transaction
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import decode_snapshot
@@ -200,7 +200,7 @@ def test_challengers_are_a_function_of_the_labels_whatever_killed_their_worker(
     stored = stored_snapshots(installation)
     for name, alpha in (("poor", 0.3), ("stiff", 0.001)):
         expected = KeyedChallenger(ModelDesign(name, alpha=alpha, without=POOR))
-        hearing = catching_up(expected)
+        hearing = catching_up(expected, Limits())
         for example, offset in examples:
             hearing.learn(example, offset)
             expected.offset = offset

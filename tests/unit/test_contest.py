@@ -15,7 +15,7 @@ from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import decode_contest, encode_contest
 from fraudstream.core.handover import Handover, not_handed_over
 from fraudstream.core.learner import PRIOR_LOGIT
-from fraudstream.core.learning import Learner
+from fraudstream.core.learning import Learner, Limits
 from fraudstream.core.messages import Position
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import Demote, Promote, Rollback
@@ -167,6 +167,55 @@ def test_keys_of_newer_code_are_passed_over() -> None:
     assert held.awaited.of(Position(1, 0, 0)) == held.awaited.of(Position(1, 0, 1)) != {}
 
 
+FEW = Limits(labels_per_day=5)
+
+
+def restarted(before: Contest, limits: Limits) -> Contest:
+    after = Contest(Guard(), budget=20, settle_seconds=0.0, most_awaited=10_000, limits=limits)
+    after.restore(decode_contest(encode_contest(before.stored_state())))
+    for kept in before.kept():
+        assert kept.snapshot is not None
+        after.join(KeyedChallenger.of(decode_snapshot(kept.snapshot), kept.declared))
+    return after
+
+
+def test_labels_that_the_learner_does_not_believe_teach_no_challenger_not_even_after_a_restart() -> None:
+    examples = [example(number, "fraud" if number % 3 == 0 else "genuine") for number in range(20)]
+    held = Contest(Guard(), budget=20, settle_seconds=0.0, most_awaited=10_000, limits=FEW)
+    held.join(keyed("one"))
+    learner = Learner(limits=FEW, design=ModelDesign("one"))
+    for number, one in enumerate(examples):
+        if number == 4:
+            held = restarted(held, FEW)
+        held.note(one, number)
+        learner.learn(one, number)
+    behind = keyed("behind")
+    hearing = catching_up(behind, FEW)
+    for number, one in enumerate(examples):
+        hearing.learn(one, number)
+    assert learner.learned == 5
+    assert held.challengers["one"].snapshot().weights == learner.state(NOW).weights
+    assert behind.snapshot().weights == learner.state(NOW).weights
+
+
+def test_a_source_that_a_relearning_left_out_teaches_no_challenger_from_then_on() -> None:
+    held = contest(keyed("one"))
+    relearned = Learner()
+    poison = [example(number, "fraud", labelled_by="shop-7") for number in range(4)]
+    for number in range(2):
+        held.note(poison[number], number)
+        relearned.skip(poison[number], number, distrusted=True)
+    before = held.challengers["one"].snapshot()
+    told_by_learner = msgspec.structs.replace(
+        told("relearn", "standard"), trust=relearned.state(NOW).trust, training_offset=1
+    )
+    held.take_handover(told_by_learner, 0, {})
+    held.note(poison[2], 2)
+    held = restarted(held, Limits())
+    held.note(poison[3], 3)
+    assert held.challengers["one"].snapshot().weights == before.weights
+
+
 def test_who_is_taken_back_has_gone_on_learning_meanwhile() -> None:
     stream = PlayedStream(ModelDesign("plain", without=POOR), keyed("full"))
     twin = Learner(design=ModelDesign("plain", without=POOR))
@@ -246,7 +295,7 @@ def test_a_challenger_that_is_behind_learns_what_the_others_have_and_takes_part_
     held.score(Position(1, 0, 99), (10,))
     assert set(held.awaited.of(Position(1, 0, 99))) == {"early"}
 
-    hearing = catching_up(late)
+    hearing = catching_up(late, Limits())
     for number, one in enumerate(examples):
         hearing.learn(one, number)
         late.offset = number
@@ -328,7 +377,7 @@ def test_a_contest_goes_on_from_its_state() -> None:
         first.score(one.source, one.keys)
         first.note(one, number)
     second = contest()
-    second.state = decode_contest(encode_contest(first.state))
+    second.restore(decode_contest(encode_contest(first.stored_state())))
     for key, piece in first.awaited.changed():
         assert piece is not None
         second.awaited.restore(key, piece)
@@ -336,10 +385,10 @@ def test_a_contest_goes_on_from_its_state() -> None:
         assert kept.snapshot is not None
         second.join(KeyedChallenger.of(decode_snapshot(kept.snapshot), kept.declared))
     for held in (first, second):
-        held.hearing.remember(example(39))
+        held.hearing.remember(example(39), 39)
         held.score(Position(1, 0, 40), (10, 400))
         held.note(example(40, "fraud"), 40)
-    assert second.state == first.state
+    assert second.stored_state() == first.stored_state()
     assert second.awaited.of(Position(1, 0, 40)) == first.awaited.of(Position(1, 0, 40))
     assert second.kept() == first.kept()
 

@@ -54,8 +54,8 @@ def test_a_learner_restored_from_its_snapshot_goes_on_as_if_it_had_never_stopped
     published = decode_snapshot(encode_snapshot(stopped.snapshot(NOON)))
 
     restored = Learner.restore(published, {name: list(row) for name, row in stopped.take_changed().items()})
-    for given in examples[:stopped_after]:
-        restored.remember(given)
+    for offset, given in enumerate(examples[:stopped_after]):
+        restored.remember(given, offset)
     for offset, given in enumerate(examples):
         outcome = restored.learn(given, offset)
         assert (outcome is Outcome.REPLAYED) == (offset < stopped_after)
@@ -116,9 +116,9 @@ def test_remembering_old_labels_again_does_not_forget_the_newest() -> None:
     learner = Learner()
     first = example(0, "genuine", label_position=LabelPosition(0, 5))
     correction = example(0, "fraud", label_position=LabelPosition(0, 9))
-    for given in (first, correction, first):
-        learner.remember(given)
-    assert learner.learn(correction, 0) is Outcome.REPEATED
+    for offset, given in enumerate((first, correction, first)):
+        learner.remember(given, offset)
+    assert learner.learn(correction, 3) is Outcome.REPEATED
 
 
 def test_a_changed_label_teaches_the_weights_and_puts_the_counts_right() -> None:

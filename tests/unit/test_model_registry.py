@@ -9,7 +9,7 @@ import pytest
 
 from fraudstream.core.codec import encode_training_example
 from fraudstream.core.kept_model import decode_kept, encode_kept
-from fraudstream.core.learning import Learner
+from fraudstream.core.learning import Learner, Limits
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import (
@@ -223,7 +223,7 @@ async def test_relearning_is_a_life_without_the_examples_left_out() -> None:
     without = Learner()
     for number, one in enumerate(examples):
         if one.labelled_by == "shop-7" or 2 * number > here - 100:
-            without.skip(one, 2 * number)
+            without.skip(one, 2 * number, distrusted=2 * number <= here - 100)
         else:
             without.learn(one, 2 * number)
     assert state(made.learner) == state(without)
@@ -265,6 +265,33 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     assert again.left_out == (*made.left_out, LeftOut(rolled.training_offset, here))
     across = await past.rebuilder.follow(rollback(14), past.learner, Standing())
     assert state(across.learner) == past.states[14]
+
+
+async def test_a_rollback_releases_no_source_from_quarantine() -> None:
+    past = Past(some_examples())
+    one = next(one for one in some_examples() if one.labelled_by == "shop-7")
+    past.learner.trust.exclude(one, past.learner.training_offset)
+    quarantined = past.learner.trust.quarantined()
+    made = await past.rebuilder.follow(rollback(7), past.learner, Standing())
+    assert made.learner.trust.quarantined() == quarantined
+    assert [name.partition(":")[2] for name in quarantined] == ["shop-7"]
+
+
+async def test_sources_left_out_of_a_relearning_are_in_quarantine_afterwards() -> None:
+    past = Past(some_examples())
+    made = await past.rebuilder.follow(relearn(without=("shop-7",)), past.learner, Standing())
+    assert [name.partition(":")[2] for name in made.learner.trust.quarantined()] == ["shop-7"]
+    assert past.learner.trust.quarantined() == {}
+
+
+async def test_a_version_learned_under_other_limits_is_made_again_under_those() -> None:
+    past = Past(some_examples())
+    few = Limits(terminals=2)
+    entry = msgspec.structs.replace(await past.registry.find(4), limits=few)
+    learner, _ = await past.rebuilder.load(entry)
+    assert learner.limits == few
+    made = await past.rebuilder.follow(rollback(4), past.learner, Standing())
+    assert made.learner.limits == past.learner.limits
 
 
 async def rolled_back(past: Past, version: int) -> Entry:
@@ -388,8 +415,10 @@ async def test_relearning_goes_by_the_constants_and_terms_of_the_model_that_serv
     again = await past.rebuilder.follow(relearn(without=("shop-7",), since=since), past.learner, Standing())
     plain = Learner(design=CAREFUL)
     for number, one in enumerate(examples):
-        take = plain.skip if one.labelled_by == "shop-7" and 2 * number >= since else plain.learn
-        take(one, 2 * number)
+        if one.labelled_by == "shop-7" and 2 * number >= since:
+            plain.skip(one, 2 * number, distrusted=True)
+        else:
+            plain.learn(one, 2 * number)
     assert state(again.learner) == state(plain)
     assert (again.learner.design, again.parent) == (CAREFUL, 0)
 
@@ -589,5 +618,5 @@ def test_a_correction_left_out_leaves_what_was_learned_before() -> None:
     assert learner.learn(back, 2) == "repeated"
     assert state(learner) == before
     forgetful = Learner()
-    forgetful.remember_left_out(correction)  # the first label lies too far back to be remembered
+    forgetful.remember(correction, 1, left_out=True)  # the first label lies too far back to be remembered
     assert forgetful.learn(back, 2) == "repeated"

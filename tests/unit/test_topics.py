@@ -35,6 +35,7 @@ def test_what_is_recovered_from_is_compacted_and_never_deleted(topics: Topics) -
         "model-snapshots",
         "entity-risk",
         "model-watch",
+        "quarantined-labels",
         "challenger-states",
         "fraudstream-scoring-card-history-changelog",
         "fraudstream-counting-window-counts-changelog",

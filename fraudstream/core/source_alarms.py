@@ -1,0 +1,65 @@
+"""What people are told of sources that are not believed, and how their labels are kept."""
+
+import msgspec
+
+from fraudstream.core.label_sources import source_name
+from fraudstream.core.label_trust import Held, Quarantine
+from fraudstream.core.learning import HeldExample
+from fraudstream.core.watching import Alarm, Detector, moment
+from fraudstream.errors import InvalidMessage
+
+_MEANING = {
+    Held.INVENTS: "calls fraud what neither scores nor other sources do",
+    Held.HIDES: "calls genuine what scores and other sources call fraud",
+}
+
+
+def source_alarm(quarantine: Quarantine) -> Alarm:
+    """Return the alarm of a quarantine: before it, labels believed; after, the frauds among them."""
+    text = (
+        f"{quarantine.source} {_MEANING[quarantine.reason]}: in quarantine after {quarantine.labels} labels,"
+        " its labels are kept and not learned (`fraudstream labels quarantine list`)"
+    )
+    at = moment(quarantine.at)
+    return Alarm(
+        detector=Detector.LABEL_SOURCE,
+        raised_at=at,
+        told_at=at,
+        before=float(quarantine.labels),
+        after=float(quarantine.frauds),
+        text=text,
+        moved=(),
+        subject=quarantine.source,
+    )
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(HeldExample).decode
+
+
+def held_key(held: HeldExample) -> bytes:
+    """Return what a label held back is known by: its source, and its place in the labels log."""
+    example = held.example
+    position = example.label_position
+    name = source_name(example.label_source, example.labelled_by)
+    return f"{position.partition}-{position.offset} {name}".encode()
+
+
+def encode_held(held: HeldExample) -> bytes:
+    """Return an example held back as JSON."""
+    return _encode(held)
+
+
+def decode_held(data: bytes) -> HeldExample:
+    """Return the example held back of this JSON.
+
+    Raises
+    ------
+    InvalidMessage
+        It is none.
+    """
+    try:
+        return _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        fault = f"expected a training example held back: {error}"
+        raise InvalidMessage(fault) from error
