@@ -150,7 +150,7 @@ class PublishedModel:
         snapshot = learner.snapshot(now)
         encoded = encode_snapshot(snapshot)
         try:
-            sanity = _check(encoded, self._good)
+            sanity = check_sanity(decode_snapshot(encoded), self._good)  # the very bytes workers will see
         except InvalidSnapshot as exc:
             learner.version -= 1
             self._context.metrics.snapshots_rejected.inc()
@@ -188,7 +188,7 @@ class PublishedModel:
         snapshot = after.snapshot(datetime.now(UTC))
         encoded = encode_snapshot(snapshot)
         try:
-            sanity = _check(encoded, None)
+            sanity = check_sanity(decode_snapshot(encoded), None)
         except InvalidSnapshot as exc:
             raise InvalidInput(str(exc)) from exc
         rows: dict[str, Row | None] = dict.fromkeys(before.risks)
@@ -297,8 +297,3 @@ class PublishedModel:
             (RISK_OFFSET_HEADER, str(self._risk_offset).encode()),
         )
         return AtomicRecord(self._context.topics.model_snapshots.name, SNAPSHOT_KEY, encoded, headers)
-
-
-def _check(encoded: bytes, last_good: Sanity | None) -> Sanity:
-    """Refuse what any worker would refuse: the learner looks at the very bytes it is about to publish."""
-    return check_sanity(decode_snapshot(encoded), last_good)

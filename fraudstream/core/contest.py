@@ -13,7 +13,7 @@ import msgspec
 from fraudstream.core.awaited_scores import AwaitedScores
 from fraudstream.core.challengers import Challenger, ChallengerFailed, Hearing, KeyedChallenger, NotServable
 from fraudstream.core.comparison import DayPair, Guard, compare, judge
-from fraudstream.core.contest_state import ContestState, Kept, Report
+from fraudstream.core.contest_state import ContestState, Kept, Report, ask
 from fraudstream.core.handover import Handover
 from fraudstream.core.label_trust import LabelTrust
 from fraudstream.core.learning import Limits, Outcome
@@ -25,9 +25,6 @@ from fraudstream.core.watching import follow, moment
 
 MOST_DAYS = 35
 """Days of event time whose comparison is kept, a challenger: five weeks, at 8 KB a day."""
-
-PROMOTE = "promote"
-"""Command of a handover by which a challenger takes over; by any other one goes back."""
 
 _DAY = 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -202,8 +199,7 @@ class Contest:
 
     def refusal(self, name: str) -> str | None:
         """Return why a challenger cannot serve; None if it can."""
-        found = self._servable(name)
-        return found if isinstance(found, str) else None
+        return found if isinstance(found := self._servable(name), str) else None
 
     def _servable(self, name: str) -> Snapshot | str:
         try:
@@ -262,24 +258,8 @@ class Contest:
         return better[0].challenger if better else None
 
     def command(self, name: str, now: datetime) -> Promote | Demote:
-        """Return the guard's command to let a challenger take over; it waits for the answer to that.
-
-        It takes the serving model back if that was promoted over this one, and promotes it otherwise.
-        """
-        state = self.state
-        kind = Demote if name == state.replaced else Promote
-        snapshot = self._snapshot(name)
-        state.asked = f"guard-{name}-{state.offset}"
-        return kind(
-            id=state.asked,
-            model=name,
-            by="guard",
-            reason=f"better than {state.serving} for {self.guard.days} days",
-            sent_at=now,
-            training_offset=snapshot.training_offset,
-            since=state.since,
-            snapshot=encode_snapshot(snapshot),
-        )
+        """Return the guard's command to let a challenger take over; it waits for the answer to that."""
+        return ask(self.state, self._snapshot(name), self.guard.days, now)
 
     def take_handover(self, handover: Handover, offset: int, declared: Mapping[str, str]) -> None:
         """Follow a command that was obeyed: comparisons begin anew, and who served is a challenger now.
@@ -313,9 +293,8 @@ class Contest:
         both = {handover.serving, handover.former}
         state.before = [*(name for name in state.before if name not in both), handover.former]
         state.taken_back = [name for name in state.taken_back if name not in both]
-        is_promotion = handover.command == PROMOTE
-        state.replaced = handover.former if is_promotion else ""
-        if not (is_promotion or by_guard):
+        state.replaced = handover.former if handover.is_promotion else ""
+        if not (handover.is_promotion or by_guard):
             state.taken_back.append(handover.former)
-        weights = decode_snapshot(handover.former_snapshot)
-        self.join(KeyedChallenger.of(weights, declared.get(handover.former, "")))
+        former = decode_snapshot(handover.former_snapshot)
+        self.join(KeyedChallenger.of(former, declared.get(former.design.name, "")))

@@ -6,6 +6,8 @@ import msgspec
 
 from fraudstream.core.comparison import Comparison, DayPair, Verdict
 from fraudstream.core.model_design import STANDARD
+from fraudstream.core.registry import Demote, Promote
+from fraudstream.core.snapshot import Snapshot, encode_snapshot
 from fraudstream.errors import InvalidMessage
 
 
@@ -36,6 +38,27 @@ class ContestState(msgspec.Struct, omit_defaults=True):
     began: dict[str, int] = {}
     asked: str = ""
     trust: bytes = b""
+
+
+def ask(state: ContestState, snapshot: Snapshot, days: int, now: datetime) -> Promote | Demote:
+    """Return the guard's command to go on with a challenger, and wait for the answer to it.
+
+    It takes the serving model back if that was promoted over this one, and promotes it otherwise. ``days``:
+    for how long the challenger was better.
+    """
+    name = snapshot.design.name
+    kind = Demote if name == state.replaced else Promote
+    state.asked = f"guard-{name}-{state.offset}"
+    return kind(
+        id=state.asked,
+        model=name,
+        by="guard",
+        reason=f"better than {state.serving} for {days} days",
+        sent_at=now,
+        training_offset=snapshot.training_offset,
+        since=state.since,
+        snapshot=encode_snapshot(snapshot),
+    )
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

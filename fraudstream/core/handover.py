@@ -29,6 +29,11 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refusal: str = ""
     at: datetime
 
+    @property
+    def is_promotion(self) -> bool:
+        """Whether a challenger took over; otherwise the model has gone back."""
+        return self.command == "promote"
+
 
 def handed_over(command: ModelCommand, former: Snapshot, serving: Snapshot) -> Handover:
     """Return what is told of a command that was obeyed: the states before it and after it."""
