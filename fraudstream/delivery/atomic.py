@@ -63,12 +63,7 @@ class AtomicPublisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def publish(
-        self,
-        first: Sequence[AtomicRecord],
-        last: AtomicRecord,
-        offset_header: str,
-    ) -> int:
+    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
         """Publish ``first``, then ``last``, and return the offset of ``last``.
 
         A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
