@@ -205,6 +205,11 @@ class Metrics:
             "Transactions too late for their window: archived, not counted.",
             "Many: raise FRAUDSTREAM_WINDOW_GRACE_SECONDS.",
         )
+        self.misdated_records = self._counter(
+            "fraudstream_misdated_records_total",
+            "Transactions that claim a time far ahead, while too many such windows are open: not counted.",
+            "Any: a producer's clock or time zone is wrong; the archive tells whose by event_time.",
+        )
         self.window_lateness_seconds = self._gauge(
             "fraudstream_window_lateness_seconds",
             "How far the oldest transaction of the latest slice lay behind its partition's event time.",

@@ -89,7 +89,12 @@ class Rounds:
 
     def _last_example(self) -> int:
         found = self.stack.records("training-examples")
-        return int(found[-1].offset()) if len(found) == self.labelled else 2**62
+        return int(found[-1].offset()) if self.examples(found) == self.labelled else 2**62
+
+    @staticmethod
+    def examples(records: Sequence[Any]) -> int:
+        """Count training examples, those published again after a kill once."""
+        return len({record.key() for record in records})
 
 
 def newest(stack: Stack) -> Snapshot:
@@ -147,29 +152,33 @@ class PlainHistory:
         ]
         self._log: dict[int, TrainingExample] = dict(log)
         self.offsets: dict[int, list[int]] = {0: []}
+        self._distrusted: tuple[str, ...] = ()
         reached = {0: -1}
         for entry in entries(stack):
             self.offsets[entry.version] = self._offsets(entry, reached)
             self._names[entry.version] = entry.design
             reached[entry.version] = entry.training_offset
+            if isinstance(entry.command, Relearn):
+                self._distrusted = entry.command.without
 
     def _offsets(self, entry: Entry, reached: dict[int, int]) -> list[int]:
         command = entry.command
         if not isinstance(command, Rollback | Relearn):
             fresh = (o for o in self._log if reached[entry.parent] < o <= entry.training_offset)
-            return self.offsets[entry.parent] + sorted(fresh)
+            return self.offsets[entry.parent] + sorted(
+                o for o in fresh if not self._is_of(o, self._distrusted)
+            )
         if isinstance(command, Rollback):
             return self.offsets[command.version]
         last = entry.training_offset if command.until is None else command.until
         return [
             offset
-            for offset, example in sorted(self._log.items())
-            if offset <= last
-            and not (
-                offset >= command.since
-                and {example.label_source.value, example.labelled_by} & set(command.without)
-            )
+            for offset in sorted(self._log)
+            if offset <= last and not (offset >= command.since and self._is_of(offset, command.without))
         ]
+
+    def _is_of(self, offset: int, sources: Sequence[str]) -> bool:
+        return self._log[offset].labelled_by in sources
 
     def learner(self, version: int) -> Learner:
         """Return a learner that was given the examples of a version, one after the other."""
