@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from fraudstream.core.label_delay import KnownLabel, LabelDelay
 from fraudstream.core.messages import LabelValue, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import KnownLabel, LabelDelay, OfflinePass, offline_pass
+from fraudstream.core.prequential import OfflinePass, offline_pass
 from fraudstream.errors import InvalidInput
 from tests.model_building import NOON, street_purchase, transaction
 
