@@ -1,6 +1,6 @@
 """Histories of cards, running means of currencies and the review budget, a source partition."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ _CARD, _CURRENCY, _REVIEW = b"c", b"m", b"r"
 S = TypeVar("S", CardHistory, CurrencyMeans, ReviewBudget)
 
 #: Entries are (epoch, state): offsets of another epoch say nothing about this one.
-_decode = msgspec.msgpack.Decoder(tuple[int, list[Any]]).decode
+_decode: Callable[[bytes], tuple[int, list[Any]]] = msgspec.msgpack.Decoder(tuple[int, list[Any]]).decode
 #: Rows of earlier versions end sooner: with how many fields each began, and what stands for those added.
 _ADDED: dict[type, tuple[int, tuple[Any, ...]]] = {
     CardHistory: (7, CardHistory().to_row()),
@@ -80,14 +80,18 @@ def restore_entry(state: PartitionState, key: bytes, value: bytes | None, epoch:
 def _restored(kind: type[S], value: bytes, epoch: int) -> S:
     try:
         written_in, row = _decode(value)
-        began_with, whole = _ADDED.get(kind, (0, ()))
-        state = kind.from_row([*row, *whole[len(row) :]] if len(row) >= began_with else row)
+        state = kind.from_row(_completed(kind, row))
     except (msgspec.MsgspecError, InvalidMessage) as exc:
         fault = f"expected an entry of card-history: {exc}"
         raise InvalidMessage(fault) from exc
     if written_in != epoch:
         state.applied = -1
     return state
+
+
+def _completed(kind: type, row: list[Any]) -> list[Any]:
+    began_with, whole = _ADDED.get(kind, (0, ()))
+    return [*row, *whole[len(row) :]] if len(row) >= began_with else row
 
 
 def _view(state: PartitionState) -> Mapping[str, CardHistory]:
