@@ -8,6 +8,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any, Self
 
 from fraudstream.core.ftrl import logit_of, probability
 from fraudstream.core.label_delay import KnownLabel, LabelDelay, Watcher
@@ -50,6 +51,9 @@ class _Pending:
         self.at = at
         self.look = look
         self.terminal_id = terminal_id
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), (self.due, self.keys, self.fraud, self.at, self.look, self.terminal_id)
 
 
 class OfflinePass:
@@ -135,6 +139,16 @@ class OfflinePass:
             fraud = transaction.label is LabelValue.FRAUD
             self._await(_Pending(0.0, made.keys, fraud, at, look, transaction.terminal_id))
         return made
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (
+            (self.learner, self.states, self.serving, self._delay, self._by_count, self._pending),
+            (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher),
+        )
+
+    def __setstate__(self, kept: tuple[Any, ...]) -> None:
+        (self.learner, self.states, self.serving, self._delay, self._by_count, self._pending) = kept[0]
+        (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher) = kept[1]
 
     def keys_of_last(self) -> tuple[int, ...]:
         """Return the keys of the last transaction that waits for its label; empty when none does."""

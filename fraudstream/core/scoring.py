@@ -27,7 +27,7 @@ LARGEST_AMOUNT_MINOR = 10**15
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class PartitionState:
     """What one source partition remembers: cards' histories, currencies' running means, the review budget.
 
