@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.core.evaluation import average_precision
-from fraudstream.core.features import Observation
 from fraudstream.core.history import VARIANCE_PRIOR, CardHistory
 from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.messages import LabelValue, Transaction
+from fraudstream.core.observation import Observation
 from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.risk import EntityRisk
 from fraudstream.core.scoring import PartitionState

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from fraudstream.core.code_version import code_version
-from fraudstream.core.features import Observation, excess_rate, observe
+from fraudstream.core.features import excess_rate, observe
 from fraudstream.core.ftrl import probability
 from fraudstream.core.history import CardHistory
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Reason
+from fraudstream.core.observation import Observation
 from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.terms import (

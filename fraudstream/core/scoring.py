@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from mypy_extensions import mypyc_attr
 
 from fraudstream.core.crosses import cross_keys
-from fraudstream.core.features import Observation, observe
+from fraudstream.core.features import observe
 from fraudstream.core.ftrl import probability
 from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
 from fraudstream.core.messages import Classification, Decision, Features, Position, Transaction
+from fraudstream.core.observation import Observation
 from fraudstream.core.policy import BEYOND_BUDGET, Judgement, Policy
 from fraudstream.core.reasons import reasons
 from fraudstream.core.review_budget import ReviewBudget
