@@ -24,7 +24,7 @@ class BuildWithCompiledCore(build_py):
         try:
             compile_core(core)
         except (OSError, subprocess.CalledProcessError) as fault:
-            print(f"core not compiled, it runs three times as slowly: {fault}", file=sys.stderr)
+            print(f"core not compiled, it runs as plain Python: {fault}", file=sys.stderr)
 
 
 class BinaryDistribution(Distribution):

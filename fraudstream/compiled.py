@@ -3,7 +3,7 @@
 ``python -m fraudstream.compiled`` translates :data:`MODULES` by mypyc and has them compiled, into a folder
 beside them that is named after a digest of every source of the core, the interpreter and the machine.
 ``fraudstream.core`` looks into the folder of the sources as they are, and nowhere else: after any change
-there is none, and the plain modules run, giving the same numbers to the last bit in three times the time,
+there is none, and the plain modules run, giving the same numbers to the last bit more slowly,
 until they are compiled again. ``python -X fraudstream=plain`` runs them in any case.
 """
 
@@ -107,7 +107,7 @@ def main() -> int:
     except (ImportError, OSError, subprocess.CalledProcessError) as fault:
         told = getattr(fault, "stderr", b"") or str(fault).encode()
         last = told.decode(errors="replace").strip().splitlines()[-1:]
-        print(f"core not compiled, it runs three times as slowly: {''.join(last)}")
+        print(f"core not compiled, it runs as plain Python: {''.join(last)}")
         return 0 if "--optional" in sys.argv else 1
     print(f"core compiled into {os.path.relpath(folder)}")
     return 0
