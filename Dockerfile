@@ -16,11 +16,19 @@ RUN mkdir -p fraudstream \
     && pip uninstall --yes fraudstream \
     && rm -rf fraudstream build ./*.egg-info
 
+# The hot modules of the core are compiled from the sources that are installed.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && pip install --constraint requirements.lock mypy
+
 COPY fraudstream fraudstream
 COPY agents agents
 COPY tables tables
+COPY setup.py ./
 RUN pip install --no-deps --no-build-isolation . \
-    && pip uninstall --yes wheel
+    && cd / \
+    && python -m fraudstream.compiled \
+    && pip uninstall --yes mypy wheel
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="fraudstream" \

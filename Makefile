@@ -41,7 +41,11 @@ $(VENV)/.tools: $(VENV)/.product
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.tools ## Make .venv with everything, and the command .venv/bin/fraudstream
+setup: compile ## Make .venv with everything, and the command .venv/bin/fraudstream
+
+.PHONY: compile
+compile: $(VENV)/.tools ## Compile the hot modules of the core; without a C compiler they run as they are
+	@$(BIN)/python -m fraudstream.compiled --optional
 
 .PHONY: demo
 demo: $(VENV)/.product ## Run the whole system here, with nothing else installed
@@ -52,7 +56,8 @@ services: $(VENV)/.tools # Fetch the programs behind real Kafka, MongoDB protoco
 	@$(BIN)/python -m tests.services install
 
 .PHONY: test
-test: $(VENV)/.tools services ## Run the tests, on real Kafka, MongoDB protocol and MariaDB
+test: compile services ## Run the tests, on real Kafka, MongoDB protocol and MariaDB
+	@$(BIN)/python -X fraudstream=plain -m pytest --quiet -m "not slow" tests/oracle/test_model_oracle.py tests/unit/test_prequential.py
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 .PHONY: test-slow
@@ -109,5 +114,5 @@ lock: ## Resolve the newest allowed packages into requirements.lock
 .PHONY: clean
 clean: down ## Stop background services and remove everything that was made here
 	@rm -rf $(VENV) .services .demo .fraudstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	@rm -rf build dist ./*.egg-info .coverage
+	@rm -rf build dist ./*.egg-info .coverage fraudstream/core/_compiled
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

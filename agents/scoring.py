@@ -8,7 +8,7 @@ from functools import partial
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import encode_classification, encode_label
-from fraudstream.core.learner import probability
+from fraudstream.core.ftrl import probability
 from fraudstream.core.messages import Classification, Label, LabelSource, Position, Transaction
 from fraudstream.core.policy import Policy
 from fraudstream.core.policy_file import load_policy

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from fraudstream.core.evaluation import average_precision, card_precision
+from fraudstream.core.ftrl import log_loss_gradient
 from fraudstream.core.label_trust import Held, LabelTrust, Quarantine
-from fraudstream.core.learner import KeyedFTRL, log_loss_gradient
+from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.learning import Learner, Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample, Transaction
 from fraudstream.core.relearning import relearn

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from benchmarks.stream import Services, machine
 from fraudstream.core.evaluation import average_precision
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.messages import LabelValue
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.wire_formats import load_wire_formats
 from tests.stack import COMMAND
 

@@ -18,8 +18,9 @@ import msgspec
 
 from benchmarks.offline_pass import NIGHT_ENDS, read
 from fraudstream.core.evaluation import average_precision
+from fraudstream.core.label_delay import KnownLabel
 from fraudstream.core.messages import LabelValue, Transaction
-from fraudstream.core.prequential import KnownLabel, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 
 DELAY_SECONDS = 7 * 86_400.0
 DELAY_ROWS = 5_000

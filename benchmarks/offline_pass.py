@@ -25,10 +25,11 @@ from typing import Any
 import msgspec
 
 from fraudstream.core.evaluation import card_precision, evaluate
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import LabelValue, Position, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.reasons import reasons
 from fraudstream.core.risk import EntityRisk, note_label
 from fraudstream.core.scoring import classify, keys_of

@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.core.evaluation import average_precision
-from fraudstream.core.features import Observation
 from fraudstream.core.history import VARIANCE_PRIOR, CardHistory
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.messages import LabelValue, Transaction
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.observation import Observation
+from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.risk import EntityRisk
 from fraudstream.core.scoring import PartitionState
 from fraudstream.core.serving import ServingModel

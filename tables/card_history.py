@@ -1,7 +1,7 @@
 """Histories of cards, running means of currencies and the review budget, a source partition."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,9 +17,12 @@ _CARD, _CURRENCY, _REVIEW = b"c", b"m", b"r"
 S = TypeVar("S", CardHistory, CurrencyMeans, ReviewBudget)
 
 #: Entries are (epoch, state): offsets of another epoch say nothing about this one.
-_card = msgspec.msgpack.Decoder(tuple[int, CardHistory])
-_currency = msgspec.msgpack.Decoder(tuple[int, CurrencyMeans])
-_review = msgspec.msgpack.Decoder(tuple[int, ReviewBudget])
+_decode: Callable[[bytes], tuple[int, list[Any]]] = msgspec.msgpack.Decoder(tuple[int, list[Any]]).decode
+#: Rows of earlier versions end sooner: with how many fields each began, and what stands for those added.
+_ADDED: dict[type, tuple[int, tuple[Any, ...]]] = {
+    CardHistory: (7, CardHistory().to_row()),
+    CurrencyMeans: (4, CurrencyMeans.starting_with(1.0).to_row()),
+}
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -39,9 +42,11 @@ def changes(state: PartitionState, epoch: int) -> list[tuple[bytes, bytes | None
     """Return the entries of everything touched since the last call."""
     cards, means = state.take_touched()
     entries: list[tuple[bytes, bytes | None]] = [
-        (_CARD + card_id.encode(), _encode((epoch, history))) for card_id, history in cards.items()
+        (_CARD + card_id.encode(), _encode((epoch, history.to_row()))) for card_id, history in cards.items()
     ]
-    entries += [(_CURRENCY + currency.encode(), _encode((epoch, mean))) for currency, mean in means.items()]
+    entries += [
+        (_CURRENCY + currency.encode(), _encode((epoch, mean.to_row()))) for currency, mean in means.items()
+    ]
     review = state.take_review()
     if review is not None:
         entries.append((_REVIEW, _encode((epoch, review))))
@@ -60,27 +65,33 @@ def restore_entry(state: PartitionState, key: bytes, value: bytes | None, epoch:
     """
     kind, name = key[:1], key[1:].decode()
     if kind == _REVIEW:
-        state.review = None if value is None else _restored(_review, value, epoch)
+        state.review = None if value is None else _restored(ReviewBudget, value, epoch)
         return
     table: dict[str, CardHistory] | dict[str, CurrencyMeans] = state.cards if kind == _CARD else state.means
     if value is None:
         table.pop(name, None)
         return
     if kind == _CARD:
-        state.cards[name] = _restored(_card, value, epoch)
+        state.cards[name] = _restored(CardHistory, value, epoch)
     else:
-        state.means[name] = _restored(_currency, value, epoch)
+        state.means[name] = _restored(CurrencyMeans, value, epoch)
 
 
-def _restored(decoder: "msgspec.msgpack.Decoder[tuple[int, S]]", value: bytes, epoch: int) -> S:
+def _restored(kind: type[S], value: bytes, epoch: int) -> S:
     try:
-        written_in, state = decoder.decode(value)
-    except msgspec.MsgspecError as exc:
+        written_in, row = _decode(value)
+        state = kind.from_row(_completed(kind, row))
+    except (msgspec.MsgspecError, InvalidMessage) as exc:
         fault = f"expected an entry of card-history: {exc}"
         raise InvalidMessage(fault) from exc
     if written_in != epoch:
         state.applied = -1
     return state
+
+
+def _completed(kind: type, row: list[Any]) -> list[Any]:
+    began_with, whole = _ADDED.get(kind, (0, ()))
+    return [*row, *whole[len(row) :]] if len(row) >= began_with else row
 
 
 def _view(state: PartitionState) -> Mapping[str, CardHistory]:

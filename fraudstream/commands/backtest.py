@@ -23,9 +23,9 @@ from fraudstream.commands.replay_rows import Format, ReplayFile
 from fraudstream.core.backtest import SEGMENTS
 from fraudstream.core.backtest_measures import Plan, TestFrom
 from fraudstream.core.cost import AMOUNTS_ONLY
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.policy import Policy
 from fraudstream.core.policy_file import load_policy
-from fraudstream.core.prequential import LabelDelay
 from fraudstream.core.wire_formats import load_wire_formats
 from fraudstream.errors import InvalidInput
 from fraudstream.settings import Settings

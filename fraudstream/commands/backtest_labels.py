@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from fraudstream.commands.replay_rows import unpacked
 from fraudstream.core.codec import decode_label
+from fraudstream.core.label_delay import KnownLabel
 from fraudstream.core.messages import LabelValue, Transaction
-from fraudstream.core.prequential import KnownLabel
 from fraudstream.errors import InvalidInput, InvalidMessage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -17,8 +17,8 @@ from fraudstream.commands.backtest_speed import Speed, machine
 from fraudstream.commands.replay_rows import Format, ReplayFile
 from fraudstream.core.backtest import NO_VALUE, Backtest, Entry, segment
 from fraudstream.core.backtest_measures import Measures, Plan, measure
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import LabelDelay
 from fraudstream.core.wire_formats import WireFormats
 from fraudstream.errors import InvalidInput
 

@@ -18,6 +18,7 @@ import click
 import msgspec
 
 import fraudstream
+from fraudstream.core import ftrl
 
 
 class Told(StrEnum):
@@ -47,7 +48,8 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
 def machine() -> str:
     """Return what speeds depend on, as people tell it."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{platform.machine()}, {os.cpu_count()} processors, {python}"
+    core = "plain" if str(ftrl.__file__).endswith(".py") else "compiled"
+    return f"{platform.machine()}, {os.cpu_count()} processors, {python}, core {core}"
 
 
 def kept_speed(measured: Speed, result: bytes, folder: Path | None = None) -> Speed:

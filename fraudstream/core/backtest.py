@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from fraudstream.core.crosses import PRICES, price_class
+from fraudstream.core.label_delay import KnownLabel, LabelDelay
 from fraudstream.core.messages import Decision, Reason, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import KnownLabel, LabelDelay, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 from fraudstream.errors import InvalidInput
 
 MOST_VALUES = 1000

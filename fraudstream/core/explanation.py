@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from fraudstream.core.code_version import code_version
-from fraudstream.core.features import Observation, excess_rate, observe
+from fraudstream.core.features import excess_rate, observe
+from fraudstream.core.ftrl import probability
 from fraudstream.core.history import CardHistory
-from fraudstream.core.learner import probability
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Reason
+from fraudstream.core.observation import Observation
 from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.terms import (
@@ -31,7 +32,14 @@ MOST_TERMS = 5
 """Terms an explanation names, those whose weight is farthest from the usual first."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOTHING = Observation((), 0.0, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+def _seen(relative_amount: float, ratio: float, spike: float) -> Observation:
+    """Return an observation of which no more is known."""
+    return Observation((), 0.0, None, relative_amount, ratio, spike, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+_NOTHING = _seen(0.0, 0.0, 0.0)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,9 +191,7 @@ def _reasons(stored: Classification, learner: Learner, parts: list[float]) -> tu
     features, transaction = stored.features, stored.transaction
     seen = _NOTHING
     if features is not None:
-        seen = msgspec.structs.replace(
-            seen, ratio=features.ratio, relative_amount=features.relative_amount, spike=features.spike
-        )
+        seen = _seen(features.relative_amount, features.ratio, features.spike)
     bins = bins_of(stored.keys)
     history = None
     if transaction.card_id is not None:

@@ -9,8 +9,6 @@ Values are cut on fixed logarithmic grids, so there is nothing to warm up or to 
 from bisect import bisect_right
 from math import exp, floor, log, log2, sqrt
 
-import msgspec
-
 from fraudstream.core.history import (
     AMOUNT_CAP,
     DEVIATION_CAP,
@@ -23,7 +21,10 @@ from fraudstream.core.history import (
     CurrencyMeans,
     hour_of_week,
 )
-from fraudstream.core.risk import BLAME_LIFT, RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
+from fraudstream.core.look_tables import LookTables
+from fraudstream.core.looks import BLAME_LIFT, RATIO_LOOK_FROM, known_rate, look
+from fraudstream.core.observation import Observation
+from fraudstream.core.risk import EntityRisk
 from fraudstream.core.terms import Needs, assembler
 
 LEAST_SPIKE = 0.02
@@ -51,49 +52,6 @@ def grid(value: float, low: int, high: int, steps: int) -> int:
 
 _AGE_BINS = tuple(grid(float(days), 0, 7, 2) for days in range(129))
 _AGE_LAST = len(_AGE_BINS) - 1
-
-
-class Observation(msgspec.Struct, gc=False):
-    """One transaction as seen before it enters any state, and the steps that entering will take.
-
-    ``keys``: what it is scored by, crosses aside. ``at``: event time in seconds; ``amount``: in major
-    units. ``ratio``: amount over the card's usual; ``relative_amount``: over the currency's mean; 0 where
-    unknown. ``spike``: weight this transaction adds to the card's recent spikes, ``heat`` what they weigh
-    without it. ``pace``: how often the card is used of late over how often it usually is; ``hour_share``:
-    transactions of this hour of the week over those of a mean hour, 1 where unknown. ``recent`` and
-    ``steady``: what the card's fading counts have come to.
-    """
-
-    keys: tuple[int, ...]
-    at: float
-    amount: float | None
-    relative_amount: float
-    ratio: float
-    spike: float
-    heat: float
-    amount_step: float
-    log_step: float
-    deviation_squared: float
-    pace: float
-    hour_share: float
-    recent: float
-    steady: float
-
-    def fold_into(self, history: CardHistory, offset: int) -> None:
-        """Enter the card's history. Not idempotent: callers compare offset and ``applied`` first."""
-        history.applied = offset
-        if not history.count:
-            history.since = self.at
-        history.count += 1
-        history.recent = self.recent + 1.0
-        history.steady = self.steady + 1.0
-        history.seen_at = max(history.seen_at, self.at)
-        history.amounts += self.amount_step
-        history.log_sum += self.log_step
-        history.log_squares += self.deviation_squared
-        if self.spike:
-            history.heat = self.heat + self.spike
-            history.heat_at = max(history.heat_at, self.at)
 
 
 _ASSEMBLERS = tuple(assembler(Needs(fields)) for fields in range(8))
@@ -216,10 +174,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             since_genuine = 25
         elif quiet >= 1.0:
             since_genuine = floor(4.0 * log2(quiet)) + 1
-        age = floor(at / _DAY) - floor(risk.episode_from / _DAY)
-        if age > 0:
-            days = age if age < 60 else 60
-            episode_age = _AGE_BINS[age] if age < _AGE_LAST else 15
+        old = floor(at / _DAY) - floor(risk.episode_from / _DAY)
+        if old > 0:
+            days = old if old < 60 else 60
+            episode_age = _AGE_BINS[old] if old < _AGE_LAST else 15
         run = risk.fraud_run
         fraud_run = run.bit_length() if run < 32 else 6
         run = risk.genuine_run

@@ -7,9 +7,8 @@ running mean, so inflation cancels.
 
 from typing import Self
 
-import msgspec
-
-from fraudstream.core.rows import row_of, struct_from
+from fraudstream.core.rows import values_from
+from fraudstream.errors import InvalidMessage
 
 MEAN_WINDOW = 20_000
 """Transactions the mean of a currency looks back on, over all partitions: at 5,000 it is noisy, at 100,000
@@ -56,11 +55,10 @@ def hour_of_week(at: float) -> int:
     return int(at // 3600.0) % WEEK_HOURS
 
 
-def _no_hours() -> list[int]:
-    return [0] * WEEK_HOURS
+_MEANS_ROW = tuple[int, float, int, float, list[int], int]
 
 
-class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
+class CurrencyMeans:  # noqa: PLW1641  it changes, so it has no hash
     """Running mean and spread of the amounts in one currency, and when it is paid in, within one partition.
 
     ``applied``: highest source offset folded in, -1 before the first. ``mean``: capped running mean, in
@@ -68,18 +66,30 @@ class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
     own mean. ``hours``: transactions by hour of week, ``timed`` of them, old ones halved time and again.
     """
 
-    applied: int
-    mean: float
-    seen: int
-    variance: float
-    hours: list[int] = msgspec.field(default_factory=_no_hours)
-    timed: int = 0
+    __slots__ = (
+        "applied",
+        "hours",
+        "mean",
+        "seen",
+        "timed",
+        "variance",
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse another number of hours, so that every hour has its place."""
-        if len(self.hours) != WEEK_HOURS:
-            fault = f"expected {WEEK_HOURS} hours of a week, got {len(self.hours)}"
-            raise ValueError(fault)
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        applied: int,
+        mean: float,
+        seen: int,
+        variance: float,
+        hours: list[int] | None = None,
+        timed: int = 0,
+    ) -> None:
+        self.applied = applied
+        self.mean = mean
+        self.seen = seen
+        self.variance = variance
+        self.hours = [0] * WEEK_HOURS if hours is None else hours
+        self.timed = timed
 
     @classmethod
     def starting_with(cls, amount: float) -> Self:
@@ -106,17 +116,40 @@ class CurrencyMeans(msgspec.Struct, array_like=True, gc=False):
             self.hours = [count // 2 for count in self.hours]
             self.timed = sum(self.hours)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CurrencyMeans) and self.to_row() == other.to_row()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), self.to_row()
+
+    def __repr__(self) -> str:
+        return f"CurrencyMeans{self.to_row()}"
+
     def to_row(self) -> tuple[int | float | list[int], ...]:
         """Return the fields in order, as plain numbers."""
-        return row_of(self)
+        return (
+            self.applied,
+            self.mean,
+            self.seen,
+            self.variance,
+            self.hours,
+            self.timed,
+        )
 
     @classmethod
     def from_row(cls, row: object) -> Self:
         """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
-        return struct_from(cls, row)
+        built = cls(*values_from(row, _MEANS_ROW, cls.__name__))
+        if len(built.hours) != WEEK_HOURS:
+            fault = f"expected {WEEK_HOURS} hours of a week, got {len(built.hours)}"
+            raise InvalidMessage(fault)
+        return built
 
 
-class CardHistory(msgspec.Struct, array_like=True, gc=False):
+_HISTORY_ROW = tuple[int, int, float, float, float, float, float, float, float, float, float]
+
+
+class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
     """What is known of one card before its next transaction.
 
     ``applied``: highest source offset folded in, -1 before the first. ``count``: transactions. ``amounts``:
@@ -126,23 +159,72 @@ class CardHistory(msgspec.Struct, array_like=True, gc=False):
     within a month, as of ``seen_at``, the newest one; ``since``: the first one.
     """
 
-    applied: int = -1
-    count: int = 0
-    amounts: float = 0.0
-    heat: float = 0.0
-    heat_at: float = NEVER
-    log_sum: float = 0.0
-    log_squares: float = 0.0
-    recent: float = 0.0
-    steady: float = 0.0
-    seen_at: float = NEVER
-    since: float = NEVER
+    __slots__ = (
+        "amounts",
+        "applied",
+        "count",
+        "heat",
+        "heat_at",
+        "log_squares",
+        "log_sum",
+        "recent",
+        "seen_at",
+        "since",
+        "steady",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        applied: int = -1,
+        count: int = 0,
+        amounts: float = 0.0,
+        heat: float = 0.0,
+        heat_at: float = NEVER,
+        log_sum: float = 0.0,
+        log_squares: float = 0.0,
+        recent: float = 0.0,
+        steady: float = 0.0,
+        seen_at: float = NEVER,
+        since: float = NEVER,
+    ) -> None:
+        self.applied = applied
+        self.count = count
+        self.amounts = amounts
+        self.heat = heat
+        self.heat_at = heat_at
+        self.log_sum = log_sum
+        self.log_squares = log_squares
+        self.recent = recent
+        self.steady = steady
+        self.seen_at = seen_at
+        self.since = since
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CardHistory) and self.to_row() == other.to_row()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), self.to_row()
+
+    def __repr__(self) -> str:
+        return f"CardHistory{self.to_row()}"
 
     def to_row(self) -> tuple[int | float, ...]:
         """Return the fields in order, as plain numbers."""
-        return row_of(self)
+        return (
+            self.applied,
+            self.count,
+            self.amounts,
+            self.heat,
+            self.heat_at,
+            self.log_sum,
+            self.log_squares,
+            self.recent,
+            self.steady,
+            self.seen_at,
+            self.since,
+        )
 
     @classmethod
     def from_row(cls, row: object) -> Self:
         """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
-        return struct_from(cls, row)
+        return cls(*values_from(row, _HISTORY_ROW, cls.__name__))

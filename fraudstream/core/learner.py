@@ -9,13 +9,13 @@ One thing differs: River works a weight out when its key is learned *again*, so 
 gradient behind. Here a weight is up to date at once, as River's is after a step of gradient zero.
 """
 
-from collections.abc import Iterable, Sequence
-from math import exp
+from collections.abc import Sequence
 from typing import Any
 
 from river import base
 from river.base.typing import ClfTarget, FeatureName
 
+from fraudstream.core.ftrl import learn_step, log_loss_gradient, logit_of, probability
 from fraudstream.core.terms import KEYS
 
 PRIOR_LOGIT = -5.0
@@ -80,36 +80,17 @@ class KeyedFTRL(base.Classifier):
 
     def learn_keys(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
         """Learn one example whose features are all worth 1, by a step of a length. Keys must differ."""
-        weights = self.weights
-        gradients = self.gradients
-        squares = self.squares
-        beta = self.beta
-        alpha = self.alpha
-        logit = 0.0
-        for key in keys:
-            logit += weights[key]
-        gradient = log_loss_gradient(logit + self.intercept, fraud)
+        gradient = log_loss_gradient(logit_of(self.weights, keys) + self.intercept, fraud)
         if weight != 1.0:
             gradient *= weight
         self.intercept -= self.intercept_lr * gradient
-        squared = gradient**2
-        for key in keys:
-            square = squares[key]
-            newer = squares[key] = square + squared
-            root = newer**0.5
-            total = gradients[key] = gradients[key] + (gradient - (root - square**0.5) / alpha * weights[key])
-            if total:
-                weights[key] = -(((beta + root) / alpha) ** -1) * total
+        learn_step(self.weights, self.gradients, self.squares, keys, gradient, self.alpha, self.beta)
 
-    def logit_keys(self, keys: Iterable[int]) -> float:
+    def logit_keys(self, keys: Sequence[int]) -> float:
         """Return the log odds of features that are all worth 1."""
-        weights = self.weights
-        logit = 0.0
-        for key in keys:
-            logit += weights[key]
-        return logit + self.intercept
+        return logit_of(self.weights, keys) + self.intercept
 
-    def score_keys(self, keys: Iterable[int]) -> float:
+    def score_keys(self, keys: Sequence[int]) -> float:
         """Return the estimated probability of features that are all worth 1."""
         return probability(self.logit_keys(keys))
 
@@ -155,23 +136,3 @@ class KeyedFTRL(base.Classifier):
             for table in (self.weights, self.gradients, self.squares):
                 table.append(0.0)
         return place
-
-
-def log_loss_gradient(logit: float, fraud: bool) -> float:
-    """Return the derivative of the log loss by the logit, written as River writes it."""
-    sign = 1 if fraud else -1
-    margin = logit * sign
-    if margin > 18.0:
-        return exp(-margin) * -sign
-    if margin < -18.0:
-        return float(-sign)
-    return -sign / (exp(margin) + 1.0)
-
-
-def probability(logit: float) -> float:
-    """Return the probability of log odds, without overflow at either end.
-
-    >>> probability(0.0), probability(-1000.0), probability(1000.0)
-    (0.5, 0.0, 1.0)
-    """
-    return 1.0 / (1.0 + exp(-logit)) if logit > -700.0 else 0.0

@@ -16,9 +16,10 @@ import msgspec
 from fraudstream.core.known_labels import KnownLabels, as_fraud
 from fraudstream.core.label_sources import STANDINGS
 from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign, only_kept
-from fraudstream.core.risk import EntityRisk, LookTables, coldest, correct_label, note_label
+from fraudstream.core.risk import EntityRisk, coldest, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
 

@@ -8,18 +8,16 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, Self
 
-import msgspec
-
-from fraudstream.core.learner import probability
+from fraudstream.core.ftrl import logit_of, probability
+from fraudstream.core.label_delay import KnownLabel, LabelDelay, Watcher
 from fraudstream.core.learning import Learner
-from fraudstream.core.messages import Classification, LabelValue, Position, Reason, Transaction
+from fraudstream.core.messages import Classification, LabelValue, Position, Transaction
 from fraudstream.core.policy import Policy
 from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.scoring import PartitionState, classify, keys_of
 from fraudstream.core.serving import ServingModel
-from fraudstream.errors import InvalidInput
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,55 +26,34 @@ _EXPLAINER_LASTS = 1000
 snapshots."""
 
 
-class LabelDelay(msgspec.Struct, frozen=True, kw_only=True):
-    """When the label of a transaction is known, counted from the transaction.
+class _Pending:
+    __slots__ = (
+        "at",
+        "due",
+        "fraud",
+        "keys",
+        "look",
+        "terminal_id",
+    )
 
-    ``seconds`` of the stream's time, or, where the time of a file says nothing, before that many
-    ``transactions`` later (0 is as 1). With ``batch_seconds`` labels come together, at each multiple of it;
-    0 delivers each exactly when due.
-    """
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        due: float,
+        keys: tuple[int, ...],
+        fraud: bool,
+        at: float,
+        look: tuple[float, float] | None,
+        terminal_id: str | None,
+    ) -> None:
+        self.due = due
+        self.keys = keys
+        self.fraud = fraud
+        self.at = at
+        self.look = look
+        self.terminal_id = terminal_id
 
-    seconds: float = 7 * 86400.0
-    transactions: int | None = None
-    batch_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse delays below zero."""
-        if self.seconds < 0.0 or self.batch_seconds < 0.0 or (self.transactions or 0) < 0:
-            fault = f"expected a label delay of at least 0, got {self}"
-            raise InvalidInput(fault)
-
-
-class Watcher(Protocol):
-    """Somebody who follows a pass: is told every score and every label, in the order they come."""
-
-    def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
-        """Take note of a score; return whether its reasons are wanted."""
-        ...
-
-    def explained(self, transaction: Transaction, told: tuple[Reason, ...]) -> None:
-        """Take the reasons of the transaction that was scored last."""
-        ...
-
-    def learned(self, keys: tuple[int, ...], fraud: bool) -> None:
-        """Take note of a label that the learner has just learned."""
-        ...
-
-
-class KnownLabel(NamedTuple):
-    """What somebody said of a transaction, and when: seconds since 1970."""
-
-    at: float
-    fraud: bool
-
-
-class _Pending(msgspec.Struct, gc=False):
-    due: float
-    keys: tuple[int, ...]
-    fraud: bool
-    at: float
-    look: tuple[float, float] | None
-    terminal_id: str | None
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), (self.due, self.keys, self.fraud, self.at, self.look, self.terminal_id)
 
 
 class OfflinePass:
@@ -129,11 +106,7 @@ class OfflinePass:
         state = self.states[partition]
         observation, history, risk = state.see(transaction, serving)
         keys = keys_of(transaction, observation)
-        weights = serving.weights
-        logit = 0.0
-        for key in keys:
-            logit += weights[key]
-        score = probability(logit + serving.intercept)
+        score = probability(logit_of(serving.weights, keys) + serving.intercept)
         watcher = self._watcher
         if watcher is not None and watcher.scored(transaction, keys, score):
             self._renew_explainer()
@@ -167,6 +140,16 @@ class OfflinePass:
             self._await(_Pending(0.0, made.keys, fraud, at, look, transaction.terminal_id))
         return made
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (
+            (self.learner, self.states, self.serving, self._delay, self._by_count, self._pending),
+            (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher),
+        )
+
+    def __setstate__(self, kept: tuple[Any, ...]) -> None:
+        (self.learner, self.states, self.serving, self._delay, self._by_count, self._pending) = kept[0]
+        (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher) = kept[1]
+
     def keys_of_last(self) -> tuple[int, ...]:
         """Return the keys of the last transaction that waits for its label; empty when none does."""
         return self._pending[-1].keys if self._pending else ()
@@ -179,7 +162,7 @@ class OfflinePass:
     def _await(self, pending: _Pending) -> None:
         delay = self._delay
         if delay.transactions is not None:
-            pending.due = self._count + delay.transactions
+            pending.due = float(self._count + delay.transactions)
         else:
             pending.due = self._clock + delay.seconds
             if delay.batch_seconds:
@@ -192,7 +175,7 @@ class OfflinePass:
         """Move time to the next transaction and learn every label due by then."""
         self._count += 1
         self._clock = max(self._clock, at)
-        now = self._count if self._by_count else self._clock
+        now = float(self._count) if self._by_count else self._clock
         if now < self._next_due:
             return
         pending = self._pending

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from fraudstream.core.crosses import NIGHT_ENDS, PRICES, circumstances, price_class
-from fraudstream.core.features import Observation
 from fraudstream.core.history import CardHistory
 from fraudstream.core.messages import Transaction
+from fraudstream.core.observation import Observation
 from fraudstream.core.risk import UNKNOWN, EntityRisk
 from fraudstream.core.terms import (
     AMOUNT,

@@ -8,9 +8,9 @@ summed into one reason.
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from fraudstream.core.features import Observation
 from fraudstream.core.history import CardHistory
 from fraudstream.core.messages import Reason, Transaction
+from fraudstream.core.observation import Observation
 from fraudstream.core.reason_words import WORDS
 from fraudstream.core.risk import EntityRisk
 from fraudstream.core.terms import (

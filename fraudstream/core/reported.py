@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+from fraudstream.core.ftrl import probability
 from fraudstream.core.labels import TAUGHT, KnownLabel, LabelOutcome, judge_label
-from fraudstream.core.learner import probability
 from fraudstream.core.learning import Learner, Outcome
 from fraudstream.core.messages import (
     Features,

@@ -9,26 +9,13 @@ relative amount, whose known fraud rate is more than twice the overall one.
 
 from collections.abc import Mapping
 from heapq import nsmallest
-from math import exp, log2
+from math import exp
 from typing import Self
 
-import msgspec
-
 from fraudstream.core.history import NEVER
-from fraudstream.core.rows import row_of, struct_from
-
-LOOKS = 64
-"""Bins of a look table: four an octave, sixteen octaves, one below."""
-
-RATIO_LOOK_FROM = -4
-AMOUNT_LOOK_FROM = -6
-
-LOOK_PRIOR = 10.0
-"""Labels the prior of a look counts for; 3 and 30 score alike."""
-
-BLAME_LIFT = 2.0
-"""A look known to be this many times as fraudulent as the average explains a fraud by itself; 4 scores
-alike."""
+from fraudstream.core.look_tables import LookTables
+from fraudstream.core.looks import AMOUNT_LOOK_FROM, RATIO_LOOK_FROM, look
+from fraudstream.core.rows import values_from
 
 EPISODE_OVER = 0.01
 """A fraud episode of a terminal is over once so many genuine labels were this unlikely within it; .001 to
@@ -41,76 +28,10 @@ _SHORT_SECONDS = 3 * 86400.0
 _LONG_SECONDS = 7 * 86400.0
 
 
-def look(value: float, start: int) -> int:
-    """Return the bin of a look table: 0 for nothing, else four an octave from ``2**start``.
-
-    >>> look(0.0, -4), look(1.0, -4), look(2.0, -4), look(1e9, -4)
-    (0, 17, 21, 63)
-    """
-    if value <= 0.0:
-        return 0
-    position = 4.0 * (log2(value) - start)
-    if position < 0.0:
-        return 0
-    return int(position) + 1 if position < LOOKS - 2 else LOOKS - 1
+_RISK_ROW = tuple[float, float, float, int, int, int, float, float, float, float, float]
 
 
-def _zeros() -> list[int]:
-    return [0] * LOOKS
-
-
-class LookTables(msgspec.Struct, array_like=True):
-    """Labels and frauds counted by the look of their transaction, over everything.
-
-    ``ratio_*`` by amount over the card's usual, ``amount_*`` by amount over the currency's mean.
-    ``labels``, ``frauds``: totals. ``followed``, ``followed_by_fraud``: labels that came next at a terminal
-    after a fraud blamed on it, and the frauds among them, each with one in advance.
-    """
-
-    ratio_labels: list[int] = msgspec.field(default_factory=_zeros)
-    ratio_frauds: list[int] = msgspec.field(default_factory=_zeros)
-    amount_labels: list[int] = msgspec.field(default_factory=_zeros)
-    amount_frauds: list[int] = msgspec.field(default_factory=_zeros)
-    labels: int = 0
-    frauds: int = 0
-    followed: int = 1
-    followed_by_fraud: int = 1
-
-    def base_rate(self) -> float:
-        """Return the overall fraud rate, with half a fraud in a hundred labels as prior."""
-        return (self.frauds + 0.5) / (self.labels + 100.0)
-
-    def explains(self, ratio: float, relative_amount: float) -> bool:
-        """Whether the look of a fraud explains it without its terminal."""
-        rate = self.base_rate()
-        limit = BLAME_LIFT * rate
-        at = look(ratio, RATIO_LOOK_FROM)
-        if known_rate(self.ratio_labels[at], self.ratio_frauds[at], ratio, rate) > limit:
-            return True
-        at = look(relative_amount, AMOUNT_LOOK_FROM)
-        return known_rate(self.amount_labels[at], self.amount_frauds[at], relative_amount, rate) > limit
-
-    def to_row(self) -> tuple[int | list[int], ...]:
-        """Return the fields in order, as plain numbers and lists."""
-        return row_of(self)
-
-    @classmethod
-    def from_row(cls, row: object) -> Self:
-        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
-        return struct_from(cls, row)
-
-
-def known_rate(labels: int, frauds: int, value: float, rate: float) -> float:
-    """Return the fraud rate of a look: counted, with ten labels of a prior.
-
-    The prior rises with the cube of the value. It speaks until about ten labels of the look are in; it
-    lifts average precision of the first week from 0.15 to 0.28.
-    """
-    prior = rate * value * value * value if value > 1.0 else rate
-    return (frauds + LOOK_PRIOR * (prior if prior < 0.5 else 0.5)) / (labels + LOOK_PRIOR)
-
-
-class EntityRisk(msgspec.Struct, array_like=True, gc=False):
+class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
     """What labels have taught about one terminal.
 
     Times are seconds since 1970 of the *transactions* the labels are about. ``episode_from``: first fraud
@@ -120,17 +41,45 @@ class EntityRisk(msgspec.Struct, array_like=True, gc=False):
     and 7 days as of ``faded_at``.
     """
 
-    episode_from: float = NEVER
-    genuine_at: float = NEVER
-    label_at: float = NEVER
-    fraud_run: int = 0
-    genuine_run: int = 0
-    last_label: int = 0
-    labels_short: float = 0.0
-    frauds_short: float = 0.0
-    labels_long: float = 0.0
-    frauds_long: float = 0.0
-    faded_at: float = NEVER
+    __slots__ = (
+        "episode_from",
+        "faded_at",
+        "fraud_run",
+        "frauds_long",
+        "frauds_short",
+        "genuine_at",
+        "genuine_run",
+        "label_at",
+        "labels_long",
+        "labels_short",
+        "last_label",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        episode_from: float = NEVER,
+        genuine_at: float = NEVER,
+        label_at: float = NEVER,
+        fraud_run: int = 0,
+        genuine_run: int = 0,
+        last_label: int = 0,
+        labels_short: float = 0.0,
+        frauds_short: float = 0.0,
+        labels_long: float = 0.0,
+        frauds_long: float = 0.0,
+        faded_at: float = NEVER,
+    ) -> None:
+        self.episode_from = episode_from
+        self.genuine_at = genuine_at
+        self.label_at = label_at
+        self.fraud_run = fraud_run
+        self.genuine_run = genuine_run
+        self.last_label = last_label
+        self.labels_short = labels_short
+        self.frauds_short = frauds_short
+        self.labels_long = labels_long
+        self.frauds_long = frauds_long
+        self.faded_at = faded_at
 
     def rate_short(self) -> float:
         """Return the fraud rate of about the last three days as of the newest label."""
@@ -140,14 +89,35 @@ class EntityRisk(msgspec.Struct, array_like=True, gc=False):
         """Return the fraud rate of about the last week as of the newest label."""
         return (self.frauds_long + 0.01) / (self.labels_long + 1.0)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EntityRisk) and self.to_row() == other.to_row()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), self.to_row()
+
+    def __repr__(self) -> str:
+        return f"EntityRisk{self.to_row()}"
+
     def to_row(self) -> tuple[int | float, ...]:
         """Return the fields in order, as plain numbers."""
-        return row_of(self)
+        return (
+            self.episode_from,
+            self.genuine_at,
+            self.label_at,
+            self.fraud_run,
+            self.genuine_run,
+            self.last_label,
+            self.labels_short,
+            self.frauds_short,
+            self.labels_long,
+            self.frauds_long,
+            self.faded_at,
+        )
 
     @classmethod
     def from_row(cls, row: object) -> Self:
         """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
-        return struct_from(cls, row)
+        return cls(*values_from(row, _RISK_ROW, cls.__name__))
 
 
 UNKNOWN = EntityRisk()

@@ -12,8 +12,8 @@ from river import base, linear_model, optim
 
 from fraudstream.core.challengers import ChallengerFailed, NotServable
 from fraudstream.core.label_trust import LabelTrust
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.model_design import ModelDesign
-from fraudstream.core.risk import LookTables
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERMS
 from fraudstream.errors import InvalidInput

@@ -30,3 +30,19 @@ def struct_from(kind: type[S], row: object) -> S:
     except msgspec.ValidationError as error:
         fault = f"expected a row of {kind.__name__}, got another: {error}"
         raise InvalidMessage(fault) from error
+
+
+def values_from(row: object, kind: Any, name: str) -> tuple[Any, ...]:
+    """Return the values of a row, each of the type that ``kind``, a tuple type, has in its place.
+
+    Raises
+    ------
+    InvalidMessage
+        The row is not one of ``name``: a value is missing or of another type.
+    """
+    try:
+        values: tuple[Any, ...] = msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        fault = f"expected a row of {name}, got another: {error}"
+        raise InvalidMessage(fault) from error
+    return values

@@ -6,11 +6,14 @@ written.
 
 from datetime import UTC, datetime
 
+from mypy_extensions import mypyc_attr
+
 from fraudstream.core.crosses import cross_keys
-from fraudstream.core.features import Observation, observe
+from fraudstream.core.features import observe
+from fraudstream.core.ftrl import probability
 from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
-from fraudstream.core.learner import probability
 from fraudstream.core.messages import Classification, Decision, Features, Position, Transaction
+from fraudstream.core.observation import Observation
 from fraudstream.core.policy import BEYOND_BUDGET, Judgement, Policy
 from fraudstream.core.reasons import reasons
 from fraudstream.core.review_budget import ReviewBudget
@@ -25,6 +28,7 @@ LARGEST_AMOUNT_MINOR = 10**15
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class PartitionState:
     """What one source partition remembers: cards' histories, currencies' running means, the review budget.
 
@@ -188,7 +192,7 @@ def classify(  # noqa: PLR0913, PLR0917
     told = reasons(parts, transaction, observation, history, risk)
     state.fold(transaction, position.offset, observation, history)
     decision, rules, alert = state.judge(policy, transaction, position.offset, observation.at, score)
-    flags = () if serving.version else (DEGRADED,)
+    flags: tuple[str, ...] = () if serving.version else (DEGRADED,)
     if decision is Decision.DECLINE and not alert:
         flags = (*flags, BEYOND_BUDGET)
     return Classification(

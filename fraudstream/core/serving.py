@@ -1,8 +1,9 @@
 """The model a worker scores with, kept up to date by what the learner broadcasts."""
 
 from fraudstream.core.learner import PRIOR_LOGIT
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.reasons import Explainer
-from fraudstream.core.risk import EntityRisk, LookTables
+from fraudstream.core.risk import EntityRisk
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERMS
 

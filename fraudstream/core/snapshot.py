@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudstream.core.look_tables import LookTables
+from fraudstream.core.looks import LOOKS
 from fraudstream.core.model_design import ModelDesign
-from fraudstream.core.risk import LOOKS, LookTables
 from fraudstream.core.terms import SIZES, STARTS
 from fraudstream.errors import InvalidInput, InvalidSnapshot
 

@@ -12,10 +12,12 @@ from river import linear_model, optim
 from fraudstream.core.evaluation import average_precision, card_precision, evaluate
 from fraudstream.core.features import observe
 from fraudstream.core.history import CardHistory, CurrencyMeans
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.learner import KeyedFTRL
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import LabelValue, Reason, Transaction
-from fraudstream.core.prequential import LabelDelay, OfflinePass
-from fraudstream.core.risk import UNKNOWN, EntityRisk, LookTables, note_label
+from fraudstream.core.prequential import OfflinePass
+from fraudstream.core.risk import UNKNOWN, EntityRisk, note_label
 from tests.model_building import capstone_transactions, handbook_transactions
 from tests.oracle.plain_model import PlainModel
 

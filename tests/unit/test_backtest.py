@@ -11,9 +11,10 @@ from fraudstream.core.backtest import OTHER, SEGMENTS, Backtest, Entry, segment
 from fraudstream.core.backtest_measures import Plan, TestFrom, measure
 from fraudstream.core.cost import Costs
 from fraudstream.core.evaluation import average_precision
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.messages import Decision, LabelValue
 from fraudstream.core.policy import AmountRule, Policy
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 from fraudstream.errors import InvalidInput
 from tests.model_building import NOON, transaction
 

@@ -1,7 +1,9 @@
 """The table of a source partition, written to its changelog and recovered from it."""
 
+import msgspec
 import pytest
 
+from fraudstream.core.history import NEVER
 from fraudstream.core.messages import Position
 from fraudstream.core.policy import Policy
 from fraudstream.core.scoring import PartitionState, classify
@@ -68,3 +70,26 @@ def test_a_deleted_entry_is_forgotten() -> None:
 def test_something_else_is_no_entry(key: bytes) -> None:
     with pytest.raises(InvalidMessage, match="card-history"):
         restore_entry(PartitionState(), key, b"\xc0", 1)
+
+
+def test_a_history_from_before_pace_was_counted_is_read_with_none() -> None:
+    state = PartitionState()
+    written = msgspec.msgpack.encode((1, [7, 3, 3.0, 0.0, -1e9, 0.1, 0.2]))
+
+    restore_entry(state, b"cfirst", written, 1)
+
+    history = state.cards["first"]
+    assert (history.count, history.recent, history.seen_at) == (3, 0.0, NEVER)
+
+
+def test_means_from_before_hours_were_counted_are_read_with_none() -> None:
+    state = PartitionState()
+
+    restore_entry(state, b"mEUR", msgspec.msgpack.encode((1, [7, 20.0, 3, 0.5])), 1)
+
+    assert (state.means["EUR"].mean, sum(state.means["EUR"].hours)) == (20.0, 0)
+
+
+def test_a_row_with_a_number_missing_is_refused() -> None:
+    with pytest.raises(InvalidMessage, match="card-history"):
+        restore_entry(PartitionState(), b"mEUR", msgspec.msgpack.encode((1, [7, 20.0, 3])), 1)

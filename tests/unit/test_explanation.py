@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from fraudstream.core.explanation import explain
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, LabelValue
 from fraudstream.core.model_difference import difference
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 from tests.model_building import NOON, street_purchase, transaction
 
 POLICY = Policy(review_at=0.3, decline_at=0.9)

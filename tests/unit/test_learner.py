@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import checks
 
-from fraudstream.core.learner import KeyedFTRL, log_loss_gradient, probability
+from fraudstream.core.ftrl import log_loss_gradient, probability
+from fraudstream.core.learner import KeyedFTRL
 
 keyed = st.lists(st.tuples(st.sets(st.integers(0, 9), min_size=1, max_size=5), st.booleans()), max_size=40)
 

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from fraudstream.core.features import observe
 from fraudstream.core.history import LEAST_MEAN, CardHistory, CurrencyMeans
-from fraudstream.core.risk import (
-    LABEL_FRAUD,
-    LABEL_GENUINE,
-    NEVER,
-    EntityRisk,
-    LookTables,
-    correct_label,
-    look,
-    note_label,
-)
+from fraudstream.core.look_tables import LookTables
+from fraudstream.core.looks import look
+from fraudstream.core.risk import LABEL_FRAUD, LABEL_GENUINE, NEVER, EntityRisk, correct_label, note_label
 from fraudstream.errors import InvalidMessage
 from tests.model_building import DAY
 
@@ -196,12 +189,6 @@ def test_a_week_of_other_than_168_hours_is_refused() -> None:
     row = CurrencyMeans.starting_with(1.0).to_row()
     with pytest.raises(InvalidMessage, match="168 hours"):
         CurrencyMeans.from_row([*row[:4], [0] * 167, 0])
-
-
-def test_a_history_from_before_pace_was_counted_is_read_with_none() -> None:
-    written = msgspec.msgpack.encode([7, 3, 3.0, 0.0, -1e9, 0.1, 0.2])
-    history = msgspec.msgpack.decode(written, type=CardHistory)
-    assert (history.count, history.recent, history.seen_at) == (3, 0.0, NEVER)
 
 
 def test_a_spike_that_comes_late_does_not_move_the_time_of_the_last_spike_back() -> None:

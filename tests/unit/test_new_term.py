@@ -13,7 +13,8 @@ import fraudstream
 from fraudstream.core.features import observe
 from fraudstream.core.history import CardHistory, CurrencyMeans
 from fraudstream.core.learning import Learner, Outcome
-from fraudstream.core.risk import UNKNOWN, LookTables
+from fraudstream.core.look_tables import LookTables
+from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
 from fraudstream.core.terms import KEYS
 from fraudstream.errors import InvalidSnapshot

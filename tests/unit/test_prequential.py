@@ -1,13 +1,15 @@
 """One pass over history: each score before its label, each label when it is due."""
 
+import copy
 import statistics
 from datetime import timedelta
 
 import pytest
 
+from fraudstream.core.label_delay import KnownLabel, LabelDelay
 from fraudstream.core.messages import LabelValue, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.prequential import KnownLabel, LabelDelay, OfflinePass, offline_pass
+from fraudstream.core.prequential import OfflinePass, offline_pass
 from fraudstream.errors import InvalidInput
 from tests.model_building import NOON, street_purchase, transaction
 
@@ -135,3 +137,13 @@ def test_a_transaction_nothing_is_ever_said_of_is_not_learned_whatever_it_holds(
     run.score(transaction(0.0, label=LabelValue.FRAUD), 0, ())
     run.score(transaction(1.0))
     assert run.learner.learned == 0
+
+
+def test_a_copy_of_a_pass_goes_on_as_the_pass_itself() -> None:
+    run, history = OfflinePass(LabelDelay(transactions=20)), stream(90)
+    for one in history[:60]:
+        run.score(one)
+
+    copied = copy.deepcopy(run)
+
+    assert [copied.score(one) for one in history[60:]] == [run.score(one) for one in history[60:]]

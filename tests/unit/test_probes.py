@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.learning import Learner
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import Reason, Transaction
-from fraudstream.core.prequential import LabelDelay, OfflinePass
+from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.probes import (
     ENOUGH_FRAUDS,
     ENOUGH_LABELS,
@@ -17,7 +19,6 @@ from fraudstream.core.probes import (
     check_sanity,
     probe_logits,
 )
-from fraudstream.core.risk import LookTables
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.errors import InvalidSnapshot
 from tests.model_building import handbook_transactions

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fraudstream.core.calibration import LEAST_DAYS, Calibration
 from fraudstream.core.evaluation import average_precision, log_loss
-from fraudstream.core.learner import probability
+from fraudstream.core.ftrl import probability
 from fraudstream.core.quality import (
     HALF_LIFE_DAYS,
     MOST_SEGMENT_VALUES,

@@ -4,11 +4,13 @@ import random
 
 import pytest
 
-from fraudstream.core.features import Observation, observe
+from fraudstream.core.features import observe
 from fraudstream.core.history import CardHistory, CurrencyMeans, hour_of_week
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import Transaction
+from fraudstream.core.observation import Observation
 from fraudstream.core.reasons import LEAST_CONTRIBUTION, MOST_REASONS, Explainer, contributions, reasons
-from fraudstream.core.risk import UNKNOWN, EntityRisk, LookTables
+from fraudstream.core.risk import UNKNOWN, EntityRisk
 from fraudstream.core.scoring import keys_of
 from fraudstream.core.terms import FAMILIES, KEYS, TERM_OF, TERMS
 from tests.model_building import DAY, NOON, street_purchase, transaction

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudstream.core.learner import probability
+from fraudstream.core.ftrl import probability
 from fraudstream.core.messages import Decision, LabelValue
 from fraudstream.core.policy import BEYOND_BUDGET, Policy
 from fraudstream.core.prequential import OfflinePass

@@ -7,9 +7,10 @@ import pytest
 
 from fraudstream.context import WorkerContext
 from fraudstream.core.learning import Learner
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.probes import ENOUGH_FRAUDS, ENOUGH_LABELS, FRAUD, GENUINE
 from fraudstream.core.registry import Standing, encode_standing
-from fraudstream.core.risk import EntityRisk, LookTables
+from fraudstream.core.risk import EntityRisk
 from fraudstream.core.snapshot import Snapshot, encode_snapshot
 from fraudstream.settings import Settings
 from tables.serving_model import NEWEST_MODEL, RISK_OFFSET_HEADER, STANDING_HEADER, FollowedModel

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.core import snapshot as module
+from fraudstream.core.look_tables import LookTables
 from fraudstream.core.model_design import ModelDesign
-from fraudstream.core.risk import LookTables
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from fraudstream.core.terms import KEYS, SIZES, STARTS, TERMS
 from fraudstream.errors import InvalidSnapshot

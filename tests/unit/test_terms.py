@@ -6,7 +6,8 @@ import pytest
 from fraudstream.core import terms
 from fraudstream.core.features import grid, observe
 from fraudstream.core.history import CardHistory, CurrencyMeans
-from fraudstream.core.risk import UNKNOWN, LookTables
+from fraudstream.core.look_tables import LookTables
+from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.terms import FAMILIES, KEYS, SIZES, STARTS, TERM_OF, TERMS, terms_checksum
 
 
