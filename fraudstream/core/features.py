@@ -23,6 +23,7 @@ from fraudstream.core.history import (
     CurrencyMeans,
     hour_of_week,
 )
+from fraudstream.core.price_levels import COMMON_LEVEL, level_bin, price_level, ratio_bins
 from fraudstream.core.risk import BLAME_LIFT, RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
 from fraudstream.core.terms import Needs, assembler
 
@@ -31,6 +32,9 @@ LEAST_SPIKE = 0.02
 
 PACE_PRIOR = 0.25
 """Transactions that a card's recent pace and its usual one start from."""
+
+SELDOM = 2.0**0.5
+"""Once in so many uses, at least, a card must turn up somewhere new for that to be worth a key."""
 
 _RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _DAY = 86400.0
@@ -61,7 +65,9 @@ class Observation(msgspec.Struct, gc=False):
     unknown. ``spike``: weight this transaction adds to the card's recent spikes, ``heat`` what they weigh
     without it. ``pace``: how often the card is used of late over how often it usually is; ``hour_share``:
     transactions of this hour of the week over those of a mean hour, 1 where unknown. ``recent`` and
-    ``steady``: what the card's fading counts have come to.
+    ``steady``: what the card's fading counts have come to. ``place``: the terminal as cards remember it;
+    ``novelty``: once in how many uses the card turns up somewhere new, 0 where it is not new; ``level``: the
+    terminal's price level in octaves; ``astray``: what the card's uses at new terminals have faded to.
     """
 
     keys: tuple[int, ...]
@@ -78,6 +84,10 @@ class Observation(msgspec.Struct, gc=False):
     hour_share: float
     recent: float
     steady: float
+    place: int | None = None
+    novelty: float = 0.0
+    level: float = 0.0
+    astray: float = 0.0
 
     def fold_into(self, history: CardHistory, offset: int) -> None:
         """Enter the card's history. Not idempotent: callers compare offset and ``applied`` first."""
@@ -94,6 +104,9 @@ class Observation(msgspec.Struct, gc=False):
         if self.spike:
             history.heat = self.heat + self.spike
             history.heat_at = max(history.heat_at, self.at)
+        if self.place is not None:
+            history.visit(self.place)
+        history.astray = self.astray + (1.0 if self.novelty >= SELDOM else 0.0)
 
 
 _ASSEMBLERS = tuple(assembler(Needs(fields)) for fields in range(8))
@@ -109,6 +122,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     history: CardHistory | None,
     risk: EntityRisk | None,
     tables: LookTables,
+    place: int | None = None,
 ) -> Observation:
     """See a transaction as it is before it enters any state. Changes nothing.
 
@@ -129,12 +143,16 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         Of its terminal, :data:`~fraudstream.core.risk.UNKNOWN` without labels; ``None`` without a terminal.
     tables
         What labels have taught about looks.
+    place
+        Of its terminal, by :func:`~fraudstream.core.history.place_of`; ``None`` without a terminal.
     """
     fields = 0
     ratio = relative = spike = heat = amount_step = log_step = squared = pace = recent = steady = 0.0
     hour_share = 1.0
     amount_fine = amount_coarse = ratio_coarse = ratio_fine = surprise = count = heat_bin = since_spike = 0
-    hour_rarity = pace_bin = 0
+    hour_rarity = pace_bin = novelty_bin = astray_bin = ratio_here = ratio_here_fine = 0
+    novelty = level = astray = 0.0
+    level_at = COMMON_LEVEL
     since_genuine = episode_age = days = fraud_run = genuine_run = rate_short = rate_long = last_label = 0
 
     if history is not None:
@@ -154,11 +172,14 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             since_spike = floor(log2(waited)) + 3
         recent = history.recent
         steady = history.steady
+        astray = history.astray
         span = 0.0
         if recent:
             gone = (at - history.seen_at) / _DAY
             if gone > 0.0:
-                recent *= exp(gone / -RECENT_DAYS)
+                fading = exp(gone / -RECENT_DAYS)
+                recent *= fading
+                astray *= fading
                 steady *= exp(gone / -STEADY_DAYS)
             age = (at - history.since) / _DAY
             if age > 0.0:
@@ -166,6 +187,12 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         pace = (recent + PACE_PRIOR) / ((steady + 1.0) / (span + 1.0) + PACE_PRIOR)
         if pace >= 2.0:
             pace_bin = floor(2.0 * log2(pace)) - 1 if pace < 16.0 else 7
+        if astray >= 0.25:
+            astray_bin = floor(2.0 * log2(astray)) + 5 if astray < 8.0 else 11
+        if place is not None:
+            novelty = history.novelty(place)
+            if novelty >= SELDOM:
+                novelty_bin = floor(2.0 * log2(novelty)) if novelty < 8.0 * SELDOM else 7
 
     if means is not None and amount is not None:
         fields += 1
@@ -227,6 +254,9 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         if risk.frauds_long:  # without any fraud both rates lie below the first edge
             rate_short = bisect_right(_RATES, risk.rate_short())
             rate_long = bisect_right(_RATES, risk.rate_long())
+        level = price_level(risk, tables)
+        level_at = level_bin(level)
+        ratio_here, ratio_here_fine = ratio_bins(ratio, level)
 
     keys = _ASSEMBLERS[fields](
         amount_fine,
@@ -247,6 +277,11 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         last_label,
         hour_rarity,
         pace_bin,
+        novelty_bin,
+        astray_bin,
+        level_at,
+        ratio_here,
+        ratio_here_fine,
     )
     return Observation(
         keys,
@@ -263,6 +298,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         hour_share,
         recent,
         steady,
+        place,
+        novelty,
+        level,
+        astray,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 
 from fraudstream.core.history import NEVER
+from fraudstream.core.price_levels import count_level
 from fraudstream.core.rows import row_of, struct_from
 
 LOOKS = 64
@@ -64,7 +65,8 @@ class LookTables(msgspec.Struct, array_like=True):
 
     ``ratio_*`` by amount over the card's usual, ``amount_*`` by amount over the currency's mean.
     ``labels``, ``frauds``: totals. ``followed``, ``followed_by_fraud``: labels that came next at a terminal
-    after a fraud blamed on it, and the frauds among them, each with one in advance.
+    after a fraud blamed on it, and the frauds among them, each with one in advance. ``levels``,
+    ``level_sum``: genuine labels whose ratio is known, and the sum of their ratios in 256ths of an octave.
     """
 
     ratio_labels: list[int] = msgspec.field(default_factory=_zeros)
@@ -75,6 +77,8 @@ class LookTables(msgspec.Struct, array_like=True):
     frauds: int = 0
     followed: int = 1
     followed_by_fraud: int = 1
+    levels: int = 0
+    level_sum: int = 0
 
     def base_rate(self) -> float:
         """Return the overall fraud rate, with half a fraud in a hundred labels as prior."""
@@ -117,7 +121,7 @@ class EntityRisk(msgspec.Struct, array_like=True, gc=False):
     of the present or last episode. ``genuine_at``, ``label_at``: newest genuine and newest decisive
     transaction. ``fraud_run``: frauds of the episode; ``genuine_run``: genuine ones since its last fraud.
     ``last_label``: 0 none, 1 genuine, 2 fraud. ``*_short``, ``*_long``: labels and frauds, fading with 3
-    and 7 days as of ``faded_at``.
+    and 7 days as of ``faded_at``. ``levels``, ``level_sum``: its part in those of :class:`LookTables`.
     """
 
     episode_from: float = NEVER
@@ -131,6 +135,8 @@ class EntityRisk(msgspec.Struct, array_like=True, gc=False):
     labels_long: float = 0.0
     frauds_long: float = 0.0
     faded_at: float = NEVER
+    levels: int = 0
+    level_sum: int = 0
 
     def rate_short(self) -> float:
         """Return the fraud rate of about the last three days as of the newest label."""
@@ -179,6 +185,10 @@ def note_label(  # noqa: PLR0913, PLR0917
         tables.frauds += 1
         tables.ratio_frauds[at_ratio] += 1
         tables.amount_frauds[at_amount] += 1
+    elif ratio > 0.0:
+        count_level(tables, ratio, 1)
+        if risk is not None:
+            count_level(risk, ratio, 1)
     if risk is None:
         return
     elapsed = at - risk.faded_at
@@ -230,10 +240,10 @@ def correct_label(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Put right what :func:`note_label` counted when it was given the opposite label.
 
-    Exact: the look tables, and the fading counts if labels came in order of their transactions. Not exact,
-    because what it overwrote is not kept: the run and the newest times of the terminal are set as if this
-    label came last; how often fraud follows fraud (``followed``) stays; and whether an earlier fraud was
-    blamed on the terminal is judged anew.
+    Exact: the look tables, the price levels, and the fading counts if labels came in order of their
+    transactions. Not exact, because what it overwrote is not kept: the run and the newest times of the
+    terminal are set as if this label came last; how often fraud follows fraud (``followed``) stays; and
+    whether an earlier fraud was blamed on the terminal is judged anew.
     """
     step = 1 if fraud else -1
     at_ratio = look(ratio, RATIO_LOOK_FROM)
@@ -241,8 +251,12 @@ def correct_label(  # noqa: PLR0913, PLR0917
     tables.frauds = max(tables.frauds + step, 0)
     tables.ratio_frauds[at_ratio] = max(tables.ratio_frauds[at_ratio] + step, 0)
     tables.amount_frauds[at_amount] = max(tables.amount_frauds[at_amount] + step, 0)
+    if ratio > 0.0:
+        count_level(tables, ratio, -step)
     if risk is None:
         return
+    if ratio > 0.0:
+        count_level(risk, ratio, -step)
     elapsed = max(risk.faded_at - at, 0.0)
     short = exp(elapsed / -_SHORT_SECONDS)
     long = exp(elapsed / -_LONG_SECONDS)

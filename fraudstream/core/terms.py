@@ -78,12 +78,34 @@ BINS: tuple[Bin, ...] = (
     Bin("last_label", 3, Needs.TERMINAL, "newest label of the terminal: none, genuine or fraud"),
     Bin("hour_rarity", 7, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling", 6),
     Bin("pace", 8, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave", 0),
+    Bin(
+        "novelty",
+        8,
+        Needs.CARD | Needs.TERMINAL,
+        "at a terminal not among the card's last 16: once in how many uses that happens, 2 bins an octave",
+        0,
+    ),
+    Bin("astray", 12, Needs.CARD, "such uses of the card of late, fading in a day, 2 bins an octave", 0),
+    Bin(
+        "price_level",
+        9,
+        Needs.TERMINAL,
+        "what cards pay at the terminal over what they pay anywhere, 2 bins an octave",
+        4,
+    ),
+    Bin(
+        "ratio_here",
+        20,
+        Needs.AMOUNT | Needs.CARD | Needs.TERMINAL,
+        "amount over the card's usual, divided by the terminal's price level, 2 bins an octave",
+    ),
+    Bin("ratio_here_fine", 38, Needs.AMOUNT | Needs.CARD | Needs.TERMINAL, "the same, 4 bins an octave"),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
-RHYTHM = "rhythm"
+RHYTHM, PLACE = "rhythm", "place"
 CIRCUMSTANCES, PURCHASE, HOLDER = "circumstances", "purchase", "holder"
-FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, RHYTHM, CIRCUMSTANCES, PURCHASE, HOLDER)
+FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, RHYTHM, PLACE, CIRCUMSTANCES, PURCHASE, HOLDER)
 """What a reason can be about; terms of one family are summed into one reason."""
 
 
@@ -153,6 +175,15 @@ TERMS = (
     # of a transaction at an hour when few pay, or of a card used unusually often
     Term(RHYTHM, ("hour_rarity",)),
     Term(RHYTHM, ("pace",)),
+    # of a card at a terminal new to it, and of amounts by what is usual at the terminal
+    Term(PLACE, ("novelty",)),
+    Term(PLACE, ("novelty", "ratio_here")),
+    Term(PLACE, ("novelty", "pace")),
+    Term(PLACE, ("novelty", "hour_rarity")),
+    Term(PLACE, ("astray",)),
+    Term(PLACE, ("novelty", "astray")),
+    Term(PLACE, ("ratio_here_fine",)),
+    Term(PLACE, ("ratio_here", "price_level")),
 )
 """Every term there is or was, in the order in which they came: append only."""
 
@@ -238,7 +269,6 @@ def assembler(fields: Needs) -> Assembler:
     terminal no term remains: an amount alone is left to the crosses.
     """
     keys: list[str] = []
-    rare: list[str] = []
     ranges: dict[str, object] = {"__builtins__": {}}
     for place, term in enumerate(STATE_TERMS):
         needs = Needs(0)
@@ -248,10 +278,8 @@ def assembler(fields: Needs) -> Assembler:
             index = f"({index}) * {_BY_NAME[name].size} + {name}" if index else name
         if needs in fields and fields & (Needs.CARD | Needs.TERMINAL):
             ranges[f"keys_{place}"] = _KEY_OBJECTS[term.name]
-            (rare if term.is_rare else keys).append(f"keys_{place}[{index}]")
+            keys.append(f"{'*' if term.is_rare else ''}keys_{place}[{index}], ")
     arguments = ", ".join(found.name for found in BINS)
-    source = (
-        f"lambda {arguments}: ({''.join(key + ', ' for key in keys)}){''.join(' + ' + one for one in rare)}"
-    )
+    source = f"lambda {arguments}: ({''.join(keys)})"
     built: Assembler = eval(source, ranges)  # noqa: S307  names and numbers of this module only
     return built
