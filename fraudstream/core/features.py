@@ -150,7 +150,9 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     ratio = relative = spike = heat = amount_step = log_step = squared = pace = recent = steady = 0.0
     hour_share = 1.0
     amount_fine = amount_coarse = ratio_coarse = ratio_fine = surprise = count = heat_bin = since_spike = 0
-    hour_rarity = pace_bin = novelty_bin = astray_bin = ratio_here = ratio_here_fine = 0
+    hour_rarity = pace_bin = novelty_bin = pace_fine = share_bin = astray_bin = ratio_here = (
+        ratio_here_fine
+    ) = 0
     novelty = level = astray = 0.0
     level_at = COMMON_LEVEL
     since_genuine = episode_age = days = fraud_run = genuine_run = rate_short = rate_long = last_label = 0
@@ -193,6 +195,8 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             novelty = history.novelty(place)
             if novelty >= SELDOM:
                 novelty_bin = floor(2.0 * log2(novelty)) if novelty < 8.0 * SELDOM else 7
+                if pace >= 0.25:
+                    pace_fine = floor(2.0 * log2(pace)) + 5 if pace < 16.0 else 13
 
     if means is not None and amount is not None:
         fields += 1
@@ -200,6 +204,8 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         hour_share = (means.hours[hour_of_week(at)] + 1) * WEEK_HOURS / (means.timed + WEEK_HOURS)
         if hour_share >= 0.015625:
             hour_rarity = floor(log2(hour_share)) + 7 if hour_share < 0.5 else 6
+        if novelty_bin and hour_share >= 0.015625:
+            share_bin = floor(log2(hour_share)) + 7 if hour_share < 4.0 else 9
         relative = amount / mean
         if relative >= 0.015625:
             octave = log2(relative)
@@ -278,6 +284,8 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         hour_rarity,
         pace_bin,
         novelty_bin,
+        share_bin,
+        pace_fine,
         astray_bin,
         level_at,
         ratio_here,

@@ -85,6 +85,8 @@ BINS: tuple[Bin, ...] = (
         "at a terminal not among the card's last 16: once in how many uses that happens, 2 bins an octave",
         0,
     ),
+    Bin("hour_share", 10, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling"),
+    Bin("pace_fine", 14, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave"),
     Bin("astray", 12, Needs.CARD, "such uses of the card of late, fading in a day, 2 bins an octave", 0),
     Bin(
         "price_level",
@@ -178,8 +180,8 @@ TERMS = (
     # of a card at a terminal new to it, and of amounts by what is usual at the terminal
     Term(PLACE, ("novelty",)),
     Term(PLACE, ("novelty", "ratio_here")),
-    Term(PLACE, ("novelty", "pace")),
-    Term(PLACE, ("novelty", "hour_rarity")),
+    Term(PLACE, ("novelty", "pace_fine")),
+    Term(PLACE, ("novelty", "hour_share")),
     Term(PLACE, ("astray",)),
     Term(PLACE, ("novelty", "astray")),
     Term(PLACE, ("ratio_here_fine",)),

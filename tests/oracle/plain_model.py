@@ -139,7 +139,7 @@ class PlainModel:
             pairs.append((110_267, 0, 1, hr))
         if pc > 0:
             pairs.append((110_274, 0, 1, pc))
-        near, new = self.place_pairs(c, m, t, terminal, r, hr, pc)
+        near, new = self.place_pairs(c, m, t, terminal, r, share)
         pairs += near
         keys = [offset + first * size + second for offset, first, size, second in pairs]
 
@@ -183,7 +183,7 @@ class PlainModel:
             c.strange.append(t)
 
     def place_pairs(  # noqa: PLR0917
-        self, c: Customer, m: Terminal, t: float, terminal: str, r: float, hr: int, pc: int
+        self, c: Customer, m: Terminal, t: float, terminal: str, r: float, share: float
     ) -> tuple[list[tuple[int, int, int, int]], int]:
         """What the place says, of a customer and of an amount; and the bin of its novelty."""
         level = self.level(m)
@@ -196,18 +196,19 @@ class PlainModel:
         vb = min(max(floor(2 * level + 0.5), -4), 4)
         pairs = []
         if new:
-            pairs += [(110_282, 0, 1, new), (110_290, new, 20, r2h)]
-            if pc > 0:
-                pairs.append((110_450, new, 8, pc))
-            if hr < 6:
-                pairs.append((110_514, new, 7, hr))
+            pairs += [
+                (110_282, 0, 1, new),
+                (110_290, new, 20, r2h),
+                (110_450, new, 14, grid(self.pace(c, t), -2, 4, 2)),
+                (110_562, new, 10, grid(share, -6, 2, 1)),
+            ]
         if lb:
-            pairs.append((110_570, 0, 1, lb))
+            pairs.append((110_642, 0, 1, lb))
         if new and lb:
-            pairs.append((110_582, new, 12, lb))
-        pairs.append((110_678, 0, 1, r4h))
+            pairs.append((110_654, new, 12, lb))
+        pairs.append((110_750, 0, 1, r4h))
         if vb:
-            pairs.append((110_716, r2h, 9, vb + 4))
+            pairs.append((110_788, r2h, 9, vb + 4))
         return pairs, new
 
     def novelty(self, c: Customer, terminal: str) -> float:

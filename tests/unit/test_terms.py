@@ -37,7 +37,7 @@ def test_a_key_once_given_keeps_its_meaning() -> None:
         *("circumstances * residence_country 8192",),
         *("circumstances * gender * card_type * entry_mode * merchant_group 8192",),
         *("circumstances * bank * gender 8192", "hour_rarity 7", "pace 8"),
-        *("novelty 8", "novelty * ratio_here 160", "novelty * pace 64", "novelty * hour_rarity 56"),
+        *("novelty 8", "novelty * ratio_here 160", "novelty * pace_fine 112", "novelty * hour_share 80"),
         *("astray 12", "novelty * astray 96", "ratio_here_fine 38", "ratio_here * price_level 180"),
     )
     assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
@@ -159,6 +159,7 @@ def test_a_grid_has_an_edge_at_every_power_of_two_it_spans(low: int, steps: int)
     assert grid(1e9, low, high, steps) == steps * 5 + 1
 
 
+NOVEL = ["novelty", "novelty * ratio_here", "novelty * pace_fine", "novelty * hour_share"]
 FAVOURITES = [place_of(name) for name in ("home", "shop", "home", "pub")]
 
 
@@ -166,8 +167,8 @@ FAVOURITES = [place_of(name) for name in ("home", "shop", "home", "pub")]
     ("places", "placed", "moved", "terminal", "novelty", "names"),
     [
         (FAVOURITES, 40.0, 0.0, "home", 0.0, []),
-        (FAVOURITES, 40.0, 0.0, "abroad", 42.0, ["novelty", "novelty * ratio_here"]),
-        (FAVOURITES, 40.0, 20.0, "abroad", 2.0, ["novelty", "novelty * ratio_here"]),
+        (FAVOURITES, 40.0, 0.0, "abroad", 42.0, NOVEL),
+        (FAVOURITES, 40.0, 20.0, "abroad", 2.0, NOVEL),
         (FAVOURITES, 40.0, 40.0, "abroad", 42 / 41, []),
         (FAVOURITES[:3], 3.0, 0.0, "abroad", 0.0, []),
     ],
