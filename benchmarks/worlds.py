@@ -152,7 +152,7 @@ class Noting(PartitionState):
                 risk.last_label,
                 seen.hour_share,
                 seen.pace,
-                0.0 if seen.place is None else history.novelty(seen.place),
+                seen.novelty,
                 seen.astray,
                 level,
                 seen.ratio / 2.0**level,

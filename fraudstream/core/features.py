@@ -14,6 +14,7 @@ import msgspec
 from fraudstream.core.history import (
     AMOUNT_CAP,
     DEVIATION_CAP,
+    KNOWN_PLACES,
     RECENT_DAYS,
     SPIKE_DECAY_DAYS,
     STEADY_DAYS,
@@ -23,7 +24,7 @@ from fraudstream.core.history import (
     CurrencyMeans,
     hour_of_week,
 )
-from fraudstream.core.price_levels import COMMON_LEVEL, level_bin, price_level, ratio_bins
+from fraudstream.core.price_levels import COMMON_LEVEL, level_bin, price_level
 from fraudstream.core.risk import BLAME_LIFT, RATIO_LOOK_FROM, EntityRisk, LookTables, known_rate, look
 from fraudstream.core.terms import Needs, assembler
 
@@ -66,8 +67,10 @@ class Observation(msgspec.Struct, gc=False):
     without it. ``pace``: how often the card is used of late over how often it usually is; ``hour_share``:
     transactions of this hour of the week over those of a mean hour, 1 where unknown. ``recent`` and
     ``steady``: what the card's fading counts have come to. ``place``: the terminal as cards remember it;
-    ``novelty``: once in how many uses the card turns up somewhere new, 0 where it is not new; ``level``: the
-    terminal's price level in octaves; ``astray``: what the card's uses at new terminals have faded to.
+    ``new_here``: whether that is
+    none of its last ones; ``novelty``: once in how many uses that happens to the card, 0 where it is not new;
+    ``level``: the terminal's price level in octaves; ``astray``: what the card's uses at new terminals have
+    faded to.
     """
 
     keys: tuple[int, ...]
@@ -85,6 +88,7 @@ class Observation(msgspec.Struct, gc=False):
     recent: float
     steady: float
     place: int | None = None
+    new_here: bool = False
     novelty: float = 0.0
     level: float = 0.0
     astray: float = 0.0
@@ -105,7 +109,7 @@ class Observation(msgspec.Struct, gc=False):
             history.heat = self.heat + self.spike
             history.heat_at = max(history.heat_at, self.at)
         if self.place is not None:
-            history.visit(self.place)
+            history.visit(self.place, new=self.new_here)
         history.astray = self.astray + (1.0 if self.novelty >= SELDOM else 0.0)
 
 
@@ -153,7 +157,8 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     hour_rarity = pace_bin = novelty_bin = pace_fine = share_bin = astray_bin = ratio_here = (
         ratio_here_fine
     ) = 0
-    novelty = level = astray = 0.0
+    novelty = level = astray = ratio_octave = 0.0
+    new_here = False
     level_at = COMMON_LEVEL
     since_genuine = episode_age = days = fraud_run = genuine_run = rate_short = rate_long = last_label = 0
 
@@ -191,8 +196,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             pace_bin = floor(2.0 * log2(pace)) - 1 if pace < 16.0 else 7
         if astray >= 0.25:
             astray_bin = floor(2.0 * log2(astray)) + 5 if astray < 8.0 else 11
-        if place is not None:
-            novelty = history.novelty(place)
+        if place is not None and place not in history.places:
+            new_here = True
+            if len(history.places) >= KNOWN_PLACES:
+                novelty = (history.placed + 2.0) / (history.moved + 1.0)
             if novelty >= SELDOM:
                 novelty_bin = floor(2.0 * log2(novelty)) if novelty < 8.0 * SELDOM else 7
                 if pace >= 0.25:
@@ -221,10 +228,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         if history is not None:
             ratio = amount / usual
             if ratio >= 0.0625:
-                octave = log2(ratio)
-                ratio_fine = floor(4.0 * octave) + 17 if ratio < 32.0 else 37
+                ratio_octave = log2(ratio)
+                ratio_fine = floor(4.0 * ratio_octave) + 17 if ratio < 32.0 else 37
                 if ratio >= 0.5:
-                    ratio_coarse = floor(2.0 * octave) + 3 if ratio < 16.0 else 11
+                    ratio_coarse = floor(2.0 * ratio_octave) + 3 if ratio < 16.0 else 11
                     if ratio >= 1.0:
                         spike = excess_rate(ratio, tables)
             surprised = deviation / spread
@@ -260,9 +267,21 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         if risk.frauds_long:  # without any fraud both rates lie below the first edge
             rate_short = bisect_right(_RATES, risk.rate_short())
             rate_long = bisect_right(_RATES, risk.rate_long())
-        level = price_level(risk, tables)
-        level_at = level_bin(level)
-        ratio_here, ratio_here_fine = ratio_bins(ratio, level)
+        if risk.levels:
+            level = price_level(risk, tables)
+            if level >= 0.25 or level < -0.25:
+                level_at = level_bin(level)
+        if ratio >= 0.0625:
+            octave = ratio_octave - level
+        elif ratio:
+            octave = log2(ratio) - level
+        else:
+            octave = -5.0
+        if octave >= 5.0:
+            ratio_here, ratio_here_fine = 19, 37
+        elif octave >= -4.0:
+            ratio_here = floor(2.0 * octave) + 9
+            ratio_here_fine = floor(4.0 * octave) + 17
 
     keys = _ASSEMBLERS[fields](
         amount_fine,
@@ -307,6 +326,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         recent,
         steady,
         place,
+        new_here,
         novelty,
         level,
         astray,

@@ -5,6 +5,7 @@ the highest offset folded in, so that a replayed record changes nothing. Sums ar
 running mean, so inflation cancels.
 """
 
+from functools import lru_cache
 from typing import Self
 from zlib import crc32
 
@@ -63,6 +64,7 @@ PLACE_DECAY = 0.98
 fifty."""
 
 
+@lru_cache(1 << 16)
 def place_of(terminal_id: str) -> int:
     """Return the 16 bits by which a card remembers a terminal.
 
@@ -165,20 +167,11 @@ class CardHistory(msgspec.Struct, array_like=True, gc=False):
     moved: float = 0.0
     astray: float = 0.0
 
-    def novelty(self, place: int) -> float:
-        """Return once in how many uses the card turns up at a terminal that is not among its last ones.
-
-        0 when this place is among them, and while too few are known.
-        """
-        if len(self.places) < KNOWN_PLACES or place in self.places:
-            return 0.0
-        return (self.placed + 2.0) / (self.moved + 1.0)
-
-    def visit(self, place: int) -> None:
-        """Remember a use at a place. Not idempotent."""
-        places = self.places
+    def visit(self, place: int, *, new: bool) -> None:
+        """Remember a use at a place, ``new`` if it is not among the last ones. Not idempotent."""
         self.placed = self.placed * PLACE_DECAY + 1.0
-        self.moved = self.moved * PLACE_DECAY + (place not in places)
+        self.moved = self.moved * PLACE_DECAY + new
+        places = self.places
         places.append(place)
         if len(places) > LAST_PLACES:
             del places[0]

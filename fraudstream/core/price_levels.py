@@ -62,17 +62,3 @@ def level_bin(level: float) -> int:
     if level >= 1.75:
         return 2 * COMMON_LEVEL
     return floor(2.0 * level + 0.5) + COMMON_LEVEL if level > -2.0 else 0
-
-
-def ratio_bins(ratio: float, level: float) -> tuple[int, int]:
-    """Return the bins of a ratio at a terminal of this level: 2 and 4 an octave, from 1/16 to 32.
-
-    >>> ratio_bins(2.0, 1.0), ratio_bins(0.0, 1.0), ratio_bins(999.0, 0.0)
-    ((9, 17), (0, 0), (19, 37))
-    """
-    if ratio <= 0.0:
-        return 0, 0
-    octave = log2(ratio) - level
-    if octave < -4.0:
-        return 0, 0
-    return (floor(2.0 * octave) + 9, floor(4.0 * octave) + 17) if octave < 5.0 else (19, 37)

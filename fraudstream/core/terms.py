@@ -134,7 +134,11 @@ class Term(msgspec.Struct, frozen=True):
     @property
     def is_rare(self) -> bool:
         """Whether transactions with all its fields may lack it, their values being usual."""
-        return any(name in _BY_NAME and _BY_NAME[name].usual is not None for name in self.of)
+        return any(map(_is_rare, self.of))
+
+
+def _is_rare(name: str) -> bool:
+    return name in _BY_NAME and _BY_NAME[name].usual is not None
 
 
 _BY_NAME = {found.name: found for found in BINS}
@@ -271,6 +275,8 @@ def assembler(fields: Needs) -> Assembler:
     terminal no term remains: an amount alone is left to the crosses.
     """
     keys: list[str] = []
+    common: list[str] = []
+    usual: dict[str, str] = {}
     ranges: dict[str, object] = {"__builtins__": {}}
     for place, term in enumerate(STATE_TERMS):
         needs = Needs(0)
@@ -280,8 +286,14 @@ def assembler(fields: Needs) -> Assembler:
             index = f"({index}) * {_BY_NAME[name].size} + {name}" if index else name
         if needs in fields and fields & (Needs.CARD | Needs.TERMINAL):
             ranges[f"keys_{place}"] = _KEY_OBJECTS[term.name]
-            keys.append(f"{'*' if term.is_rare else ''}keys_{place}[{index}], ")
+            key = f"keys_{place}[{index}], "
+            keys.append(f"*{key}" if term.is_rare else key)
+            if term.is_rare:
+                usual |= {name: f"{name} == {_BY_NAME[name].usual}" for name in term.of if _is_rare(name)}
+            else:
+                common.append(key)
     arguments = ", ".join(found.name for found in BINS)
-    source = f"lambda {arguments}: ({''.join(keys)})"
-    built: Assembler = eval(source, ranges)  # noqa: S307  names and numbers of this module only
+    # Most transactions are usual in everything: they are spared the terms that would give them no key.
+    source = f"({''.join(common)}) if {' and '.join(usual.values()) or True} else ({''.join(keys)})"
+    built: Assembler = eval(f"lambda {arguments}: {source}", ranges)  # noqa: S307  names and numbers of this module only
     return built
