@@ -43,18 +43,21 @@ class CountWindows:
     def judge(self, part: RecordSlice) -> Work:
         """Count a slice; what was counted before changes nothing."""
         counts = self._table.of(part.partition)
-        late, oldest = 0, _NEVER
+        late, misdated, oldest = 0, 0, _NEVER
         for record in part.records:
             if record.value and not is_claim(record):
                 classification = decode_counted(record.value)
-                late += counts.fold(classification, record.timestamp) is Folded.LATE
+                folded = counts.fold(classification, record.timestamp)
+                late += folded is Folded.LATE
+                misdated += folded is Folded.MISDATED
                 oldest = min(oldest, classification.event_time)
-        self._tell(counts, late, oldest)
+        self._context.metrics.late_records.inc(late)
+        self._context.metrics.misdated_records.inc(misdated)
+        self._tell(counts, oldest)
         return Work(changes=counts.take_changes())
 
-    def _tell(self, counts: WindowCounts, late: int, oldest: datetime) -> None:
+    def _tell(self, counts: WindowCounts, oldest: datetime) -> None:
         metrics = self._context.metrics
-        metrics.late_records.inc(late)
         if oldest is not _NEVER:
             metrics.window_lateness_seconds.set(max(0.0, counts.watermark - oldest.timestamp()))
         metrics.open_windows.set(sum(self._table.of(p).open_windows for p in self._lane.owned))

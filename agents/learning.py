@@ -12,8 +12,8 @@ from aiokafka import ConsumerRecord
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.learning import Learner, Outcome
-from fraudstream.core.messages import LabelValue
-from fraudstream.core.registry import ModelCommand, decode_command
+from fraudstream.core.messages import LabelValue, TrainingExample
+from fraudstream.core.registry import ModelCommand, command_name, decode_command
 from fraudstream.delivery.dead_letters import Letter
 from fraudstream.delivery.following import Follower
 from fraudstream.delivery.lane import Lane
@@ -95,7 +95,6 @@ class LearnExamples:
         work = Work()
         work.before = partial(self._publish, work, part.offset)
         learned = refused = 0
-        recent = self._published_model.standing.recent
         started = time.perf_counter()
         for record in part.records:
             try:
@@ -104,16 +103,21 @@ class LearnExamples:
                 self._dead_letters.add(work, part, record, exc)
                 refused += 1
             else:
-                outcome = self._learner.learn(example, record.offset)
-                learned += outcome in {Outcome.LEARNED, Outcome.CORRECTED}
-                if outcome is Outcome.LEARNED:
-                    recent.note(example.score, fraud=example.label is LabelValue.FRAUD)
+                learned += self._learn(example, record.offset)
         self._dead_letters.brake(len(part), refused)
         self._context.metrics.stage_seconds.labels(agent="learning", stage="learn").observe(
             time.perf_counter() - started
         )
         work.done = partial(self._count, learned, part)
         return work
+
+    def _learn(self, example: TrainingExample, offset: int) -> bool:
+        """Learn one example and return whether it taught anything."""
+        outcome = self._learner.learn(example, offset)
+        if outcome is Outcome.LEARNED:
+            recent = self._published_model.standing.recent
+            recent.note(example.score, fraud=example.label is LabelValue.FRAUD)
+        return outcome in {Outcome.LEARNED, Outcome.CORRECTED}
 
     async def _publish(self, work: Work, offset: int) -> None:
         """Return when a model that has learned the example at ``offset`` is published, with its risks.
@@ -156,16 +160,17 @@ class LearnExamples:
             self._commands.popleft()
 
     async def _obey_one(self, command: ModelCommand, offset: int) -> None:
-        model, topics, reader = self._published_model, self._context.topics, self._context.log_reader
-        action = type(command).__name__.lower()
+        model, action = self._published_model, command_name(command)
+        rebuilder = ModelRebuilder(self._context.topics, self._context.log_reader)
         told = {"command": command.id, "action": action, "by": command.by, "reason": command.reason}
         count = self._context.metrics.model_commands
         log.warning("model command taken", extra=told)
         try:
-            state = await ModelRebuilder(topics, reader).follow(command, self._learner)
+            await self._learn_up_to(command.reaches, rebuilder)
+            state = await rebuilder.follow(command, self._learner, model.standing)
             snapshot = await model.replace(self._learner, state, command, offset)
         except (InvalidInput, InvalidSnapshot) as exc:
-            await model.refuse(command, offset, str(exc))
+            await model.refuse(command, offset, str(exc), self._learner.design.name)
             count.labels(action=action, outcome="refused").inc()
             log.warning("model command refused", extra=told | {"refusal": str(exc)})
             return
@@ -173,6 +178,13 @@ class LearnExamples:
         self._published = max(self._published, snapshot.training_offset)
         count.labels(action=action, outcome="obeyed").inc()
         log.warning("model command obeyed", extra=told | {"version": snapshot.version})
+
+    async def _learn_up_to(self, offset: int, rebuilder: ModelRebuilder) -> None:
+        """Learn ahead of the slices, from the log itself: what comes with them later changes nothing."""
+        learned = 0
+        async for at, example in rebuilder.examples(self._learner.training_offset + 1, offset + 1):
+            learned += self._learn(example, at)
+        self._context.metrics.examples_learned.inc(learned)
 
     def _count(self, learned: int, part: RecordSlice) -> None:
         self._context.metrics.examples_learned.inc(learned)

@@ -39,6 +39,7 @@ TOPOLOGY: Mapping[Role, tuple[str, ...]] = {
     Role.SCORING: ("agents.scoring",),
     Role.SINKS: ("agents.archiving", "agents.counting", "agents.alerting"),
     Role.LEARNING: ("agents.labelling", "agents.learning", "agents.watching"),
+    Role.CHALLENGING: ("agents.challenging",),
 }
 
 

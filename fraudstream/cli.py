@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, Listed] = {
     "dead-letters": Listed(
         "dead_letters:dead_letters", "List, show and send back messages that were set aside."
     ),
+    "challenger": Listed(
+        "challenger:challenger", "Compare models that score silently, and change the serving one."
+    ),
     "labels": Listed("labels:labels", "Look after sources of labels: list and release what is not believed."),
     "drift": Listed("drift:drift", "Tell what has changed, and how good the scores are now."),
     "model": Listed("model:model", "List versions of the model, compare them, go back to one."),

@@ -50,6 +50,7 @@ class Metrics:
         self._declare_windows()
         self._declare_learning()
         self._declare_watch()
+        self._declare_challengers()
 
     def _declare_flow(self) -> None:
         self.transactions = self._counter(
@@ -204,6 +205,11 @@ class Metrics:
             "Transactions too late for their window: archived, not counted.",
             "Many: raise FRAUDSTREAM_WINDOW_GRACE_SECONDS.",
         )
+        self.misdated_records = self._counter(
+            "fraudstream_misdated_records_total",
+            "Transactions that claim a time far ahead, while too many such windows are open: not counted.",
+            "Any: a producer's clock or time zone is wrong; the archive tells whose by event_time.",
+        )
         self.window_lateness_seconds = self._gauge(
             "fraudstream_window_lateness_seconds",
             "How far the oldest transaction of the latest slice lay behind its partition's event time.",
@@ -355,6 +361,31 @@ class Metrics:
             "Above 5: something has changed; `fraudstream drift report` tells which values.",
             "population",
             "aspect",
+        )
+
+    def _declare_challengers(self) -> None:
+        self.challenger_lag = self._gauge(
+            "fraudstream_challenger_lag_examples",
+            "Training examples a challenger has still to learn before it takes part.",
+            "Not falling: the estimator is too slow for the labels that come.",
+            "challenger",
+        )
+        self.challenger_score_seconds = self._gauge(
+            "fraudstream_challenger_score_seconds",
+            "Processor time of all challengers for one transaction, over the last ones.",
+            "High: their role falls behind; scoring itself is not touched.",
+        )
+        self.challenger_difference = self._gauge(
+            "fraudstream_challenger_log_loss_difference",
+            "Log loss of a challenger less that of the serving model, over the days the guard looks at.",
+            "Below 0 with an interval below 0: see `fraudstream challenger show`.",
+            "challenger",
+        )
+        self.challenger_better = self._gauge(
+            "fraudstream_challenger_better",
+            "1 when every condition of the guard holds for a challenger, else 0.",
+            "1: `fraudstream challenger promote`, or leave it to FRAUDSTREAM_CHALLENGER_GUARD.",
+            "challenger",
         )
 
     def _counter(self, name: str, meaning: str, remedy: str, *labels: str) -> Counter:

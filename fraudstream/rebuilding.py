@@ -8,9 +8,11 @@ from fraudstream.core.codec import decode_training_example
 from fraudstream.core.kept_model import HEAD, KeptModel, decode_kept
 from fraudstream.core.learning import REMEMBERED_LABELS, Learner
 from fraudstream.core.messages import TrainingExample
-from fraudstream.core.registry import Entry, LeftOut, ModelCommand, Rollback
+from fraudstream.core.model_design import ModelDesign
+from fraudstream.core.registry import Demote, Entry, LeftOut, ModelCommand, Promote, Rollback, Standing
 from fraudstream.core.relearning import Relearning
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
+from fraudstream.promoting import promoted
 from fraudstream.registry import Logs, ModelRegistry
 from fraudstream.topics import Topics
 
@@ -101,6 +103,13 @@ class ModelRebuilder:
             if number % TURN_EXAMPLES == 0:
                 await asyncio.sleep(0)
 
+    async def require(self, start: int) -> None:
+        """Refuse with ``InvalidInput`` when the training log does not reach back to an offset any more."""
+        low = (await self._logs.bounds(self._examples_topic, 0)).low
+        if low > start:
+            fault = f"training examples from offset {start} on are needed, the log begins at {low}"
+            raise InvalidInput(fault)
+
     async def replay(self, learner: Learner, left_out: tuple[LeftOut, ...], until: int) -> None:
         """Let a learner take the examples up to an offset, passing over those that are left out.
 
@@ -112,10 +121,7 @@ class ModelRebuilder:
         start = learner.training_offset + 1
         if start > until:
             return
-        low = (await self._logs.bounds(self._examples_topic, 0)).low
-        if low > start:
-            fault = f"training examples from offset {start} on are needed, the log begins at {low}"
-            raise InvalidInput(fault)
+        await self.require(start)
         relearning = Relearning(learner, left_out)
         async for offset, example in self.examples(start, until + 1):
             relearning.take(example, offset)
@@ -160,11 +166,12 @@ class ModelRebuilder:
             await self._advance(learner, left_out, entry)
             yield entry, learner
 
-    async def follow(self, command: ModelCommand, present: Learner) -> NewState:
+    async def follow(self, command: ModelCommand, present: Learner, standing: Standing) -> NewState:
         """Return the state a command leads to from the ``present`` one, at the same offset.
 
         After a rollback everything from the version's offset to here is left out; it is not learned again.
-        Sources that are in quarantine stay there.
+        Sources that are in quarantine stay there. A relearning learns by the constants and terms of the
+        present model. After a promotion what is left out stays so, as far as it does not lie in the weights.
 
         Raises
         ------
@@ -174,6 +181,9 @@ class ModelRebuilder:
             What it needs is damaged, or not there any more.
         """
         here = present.training_offset
+        if isinstance(command, Promote | Demote):
+            learner = await promoted(self, command, present, standing.lineage)
+            return NewState(learner, standing.left_out, present.version)
         if isinstance(command, Rollback):
             entry = await self._registry.find(command.version)
             learner, left_out = await self.rebuild(entry)
@@ -186,7 +196,7 @@ class ModelRebuilder:
             if until > here:
                 fault = f"expected an offset up to {here}, where the learner is, got {until}"
                 raise InvalidInput(fault)
-            learner, parent = await self._untouched(min(command.since, until + 1))
+            learner, parent = await self._untouched(min(command.since, until + 1), present.design)
             left_out = (
                 *([LeftOut(command.since - 1, until, command.without)] if command.without else []),
                 *([LeftOut(until, here)] if until < here else []),
@@ -195,8 +205,11 @@ class ModelRebuilder:
         await self.replay(learner, left_out, here)
         return NewState(learner, left_out, parent)
 
-    async def _untouched(self, since: int) -> tuple[Learner, int]:
-        """Return a learner that has learned everything before an offset or up to earlier, and its version."""
+    async def _untouched(self, since: int, design: ModelDesign) -> tuple[Learner, int]:
+        """Return a learner of a design that has learned everything up to some offset before one.
+
+        And its version; 0 for one that has learned nothing yet.
+        """
         newest = await self._registry.newest(1)
         version = newest[0].version if newest else 0
         while version > 0 and since > 0:
@@ -206,10 +219,10 @@ class ModelRebuilder:
             base = await self._registry.kept_as(entry)
             if base.training_offset < since:
                 learner, left_out = await self.load(base)
-                if not left_out:
+                if not left_out and learner.design == design:
                     return learner, base.version
             version = await self._registry.before(base.version)
-        return Learner(), 0
+        return Learner(design=design), 0
 
 
 def _follows(before: Entry, entry: Entry) -> bool:

@@ -31,6 +31,7 @@ class Role(StrEnum):
     SCORING = "scoring"
     SINKS = "sinks"
     LEARNING = "learning"
+    CHALLENGING = "challenging"
 
 
 Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0))]
@@ -200,6 +201,34 @@ class Settings(BaseSettings):
     )
     snapshot_interval_seconds: float = Field(
         default=0.25, gt=0, le=3600, description="A new model is published at most this often."
+    )
+    challengers: FilePath | None = Field(
+        default=None,
+        description="TOML file of models that score silently beside the serving one; see "
+        "`docs/challengers.md`.",
+    )
+    challenger_guard: bool = Field(
+        default=False,
+        description="Promote a challenger that has earned it, and take a model back that is worse than the "
+        "one before, without being asked.",
+    )
+    challenger_days: int = Field(
+        default=7,
+        ge=2,
+        le=35,
+        description="Newest days whose labels are complete by which a challenger is judged.",
+    )
+    challenger_margin: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="Share of the serving model's log loss by which a challenger's has to be lower.",
+    )
+    challenger_memory: int = Field(
+        default=1_000_000,
+        ge=1024,
+        description="Transactions whose silent scores are remembered until their label comes: 8 bytes each "
+        "for every challenger.",
     )
     keep_model_examples: int = Field(
         default=10_000,

@@ -99,7 +99,10 @@ class Topics:
             "Models kept whole with all risks, from which any version between two can be made again.",
         )
         self.model_commands = self._declare(
-            "model-commands", 1, _keeping(90), "What the learner is told to do: roll back, relearn."
+            "model-commands",
+            1,
+            _keeping(90) | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "What people and the guard tell the learner to do; a promotion carries the model.",
         )
         self.model_watch = self._declare(
             "model-watch",
@@ -112,6 +115,24 @@ class Topics:
             1,
             _keeping(90),
             "Changes that somebody should look at, with the features that moved most.",
+        )
+        self.model_handovers = self._declare(
+            "model-handovers",
+            1,
+            _keeping(90) | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "What commands to the learner led to, with the model that served before: for challengers.",
+        )
+        self.challenger_states = self._declare(
+            "challenger-states",
+            1,
+            _CHANGELOG | {"max.message.bytes": str(SNAPSHOT_BYTES_MAX)},
+            "Challengers, what they are compared by, and scores that wait for labels: to go on from.",
+        )
+        self.challenger_reports = self._declare(
+            "challenger-reports",
+            1,
+            _keeping(90),
+            "How each challenger stands against the serving model, once for each day of labels.",
         )
         self.dead_letters = self._declare(
             "dead-letters",

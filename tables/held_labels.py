@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from fraudstream.core.label_trust import Quarantine
-from fraudstream.core.learning import HeldExample, Learner
+from fraudstream.core.learning import HeldExample, Learner, Limits
 from fraudstream.core.source_alarms import encode_held, held_key, source_alarm
 from fraudstream.core.watching import encode_alarm
 from fraudstream.delivery.atomic import AtomicRecord
 from fraudstream.metrics import Metrics
+from fraudstream.settings import Settings
 from fraudstream.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,11 @@ class HeldLabels(NamedTuple):
         for alarm in map(source_alarm, self.quarantines):
             log.warning("source of labels quarantined", extra={"alarm": alarm.key, "meaning": alarm.text})
             metrics.model_alarms.labels(detector=alarm.detector).inc()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what bounds the learner of an installation."""
+    return Limits(terminals=settings.terminals_kept, labels_per_day=settings.source_labels_per_day)
 
 
 def tell_bounds(learner: Learner, metrics: Metrics) -> None:

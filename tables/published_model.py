@@ -9,8 +9,9 @@ from aiokafka import ConsumerRecord
 
 from fraudstream.context import WorkerContext
 from fraudstream.core.code_version import code_version
+from fraudstream.core.handover import Handover, encode_handover, handed_over, not_handed_over
 from fraudstream.core.kept_model import encode_kept
-from fraudstream.core.learning import Learner, Limits
+from fraudstream.core.learning import Learner
 from fraudstream.core.probes import Sanity, check_sanity
 from fraudstream.core.registry import (
     Entry,
@@ -27,7 +28,7 @@ from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.broadcast import Broadcast
 from fraudstream.errors import InvalidInput, InvalidSnapshot, StoreUnavailable
 from fraudstream.rebuilding import ModelRebuilder, NewState
-from tables.held_labels import HeldLabels, tell_bounds
+from tables.held_labels import HeldLabels, limits_of, tell_bounds
 from tables.serving_model import RISK_OFFSET_HEADER, SNAPSHOT_KEY, STANDING_HEADER
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,7 @@ class PublishedModel:
     def __init__(self, context: WorkerContext, transactional_id: str) -> None:
         self.standing = Standing()
         self._context = context
-        settings = context.settings
-        self._limits = Limits(
-            terminals=settings.terminals_kept, labels_per_day=settings.source_labels_per_day
-        )
+        self._limits = limits_of(context.settings)
         self._publisher = AtomicPublisher(transactional_id, context.kafka)
         self._last: tuple[int, bytes] | None = None
         self._good: Sanity | None = None
@@ -152,7 +150,7 @@ class PublishedModel:
         snapshot = learner.snapshot(now)
         encoded = encode_snapshot(snapshot)
         try:
-            sanity = _check(encoded, self._good)
+            sanity = check_sanity(decode_snapshot(encoded), self._good)  # the very bytes workers will see
         except InvalidSnapshot as exc:
             learner.version -= 1
             self._context.metrics.snapshots_rejected.inc()
@@ -175,7 +173,8 @@ class PublishedModel:
     ) -> Snapshot:
         """Publish the state that a command leads to as the next version, always kept whole.
 
-        Risks are brought to it in the same transaction, those it does not have are taken away.
+        Risks are brought to it in the same transaction, those it does not have are taken away. Challengers
+        are told in it too: who serves now and, where another model did before, its state.
 
         Raises
         ------
@@ -184,11 +183,12 @@ class PublishedModel:
         """
         after = state.learner
         after.version = before.version
+        former = before.state(datetime.now(UTC))
         after.take_changed()
         snapshot = after.snapshot(datetime.now(UTC))
         encoded = encode_snapshot(snapshot)
         try:
-            sanity = _check(encoded, None)
+            sanity = check_sanity(decode_snapshot(encoded), None)
         except InvalidSnapshot as exc:
             raise InvalidInput(str(exc)) from exc
         rows: dict[str, Row | None] = dict.fromkeys(before.risks)
@@ -206,22 +206,20 @@ class PublishedModel:
         )
         parts = self._parts(after, encoded, state.left_out)
         held = HeldLabels.of(before).and_new(before, after)
-        await self._publish(snapshot, encoded, changed, parts, state.parent, held, command)
+        told = self._handover_record(handed_over(command, former, snapshot))
+        await self._publish(snapshot, encoded, changed, parts, state.parent, held, command, [told])
         tell_bounds(after, self._context.metrics)
         self._good = sanity
         return snapshot
 
-    async def refuse(self, command: ModelCommand, command_offset: int, reason: str) -> None:
-        """Answer a command that is not obeyed; the model stays as it is."""
+    async def refuse(self, command: ModelCommand, command_offset: int, reason: str, serving: str) -> None:
+        """Answer a command that is not obeyed; the model, whose name is ``serving``, stays as it is."""
         self.standing = msgspec.structs.replace(self.standing, command_offset=command_offset)
-        refusal = Refusal(
-            version=self._last[0] if self._last else 0,
-            command=command,
-            reason=reason,
-            created_at=datetime.now(UTC),
-        )
+        version, now = self._last[0] if self._last else 0, datetime.now(UTC)
+        refusal = Refusal(version=version, command=command.told(), reason=reason, created_at=now)
+        told = self._handover_record(not_handed_over(command, reason, now, serving))
         async with self._publisher.transaction() as send:
-            await send([self._registry_record(refusal)])
+            await send([self._registry_record(refusal), told])
             if self._last is not None:  # again, so that the command counts as answered after a restart
                 await send([self._model_record(self._last[1])])
 
@@ -234,6 +232,7 @@ class PublishedModel:
         parent: int,
         held: HeldLabels,
         command: ModelCommand | None = None,
+        beside: Sequence[AtomicRecord] = (),
     ) -> None:
         topic = self._context.topics.entity_risk.name
         risks = [
@@ -252,7 +251,7 @@ class PublishedModel:
             self._risk_offset = max(await send(risks), default=self._risk_offset)
             await send(held.records(self._context.topics))
             entry = self._entry(snapshot, parent, command)
-            await send([self._registry_record(entry), self._model_record(encoded)])
+            await send([self._registry_record(entry), *beside, self._model_record(encoded)])
         self._last = snapshot.version, encoded
         self._context.health.affirm(MODEL)
         held.tell(self._context.metrics)
@@ -275,7 +274,8 @@ class PublishedModel:
             code=standing.code,
             recent=standing.recent,
             limits=standing.limits,
-            command=command,
+            command=None if command is None else command.told(),
+            design=snapshot.design.name,
         )
 
     def _parts(self, learner: Learner, encoded: bytes, left_out: tuple[LeftOut, ...]) -> list[AtomicRecord]:
@@ -287,14 +287,13 @@ class PublishedModel:
         key = str(record.version).encode()
         return AtomicRecord(self._context.topics.model_registry.name, key, encode_record(record))
 
+    def _handover_record(self, told: Handover) -> AtomicRecord:
+        topic = self._context.topics.model_handovers.name
+        return AtomicRecord(topic, told.id.encode(), encode_handover(told))
+
     def _model_record(self, encoded: bytes) -> AtomicRecord:
         headers = (
             (STANDING_HEADER, encode_standing(self.standing)),
             (RISK_OFFSET_HEADER, str(self._risk_offset).encode()),
         )
         return AtomicRecord(self._context.topics.model_snapshots.name, SNAPSHOT_KEY, encoded, headers)
-
-
-def _check(encoded: bytes, last_good: Sanity | None) -> Sanity:
-    """Refuse what any worker would refuse: the learner looks at the very bytes it is about to publish."""
-    return check_sanity(decode_snapshot(encoded), last_good)

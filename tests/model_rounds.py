@@ -6,14 +6,15 @@ And what the registry says of versions, worked out the plain way: by listing the
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import TrainingExample
-from fraudstream.core.registry import Entry, Refusal, Rollback, decode_record
+from fraudstream.core.model_design import STANDARD, ModelDesign
+from fraudstream.core.registry import Entry, Refusal, Relearn, Rollback, decode_record
 from fraudstream.core.snapshot import Snapshot, decode_snapshot
 from tests.stack import Stack, wait_until
 
@@ -88,7 +89,12 @@ class Rounds:
 
     def _last_example(self) -> int:
         found = self.stack.records("training-examples")
-        return int(found[-1].offset()) if len(found) == self.labelled else 2**62
+        return int(found[-1].offset()) if self.examples(found) == self.labelled else 2**62
+
+    @staticmethod
+    def examples(records: Sequence[Any]) -> int:
+        """Count training examples, those published again after a kill once."""
+        return len({record.key() for record in records})
 
 
 def newest(stack: Stack) -> Snapshot:
@@ -127,41 +133,56 @@ def served_risks(stack: Stack) -> dict[str, list[float]]:
 
 
 class PlainHistory:
-    """The examples in each version, as plain lists: what the registry has to come down to."""
+    """The examples in each version, as plain lists: what the registry has to come down to.
 
-    def __init__(self, stack: Stack) -> None:
+    Parameters
+    ----------
+    stack
+        Whose registry and training log are read.
+    designs
+        Of challengers that were promoted, by name. They have learned the whole log.
+    """
+
+    def __init__(self, stack: Stack, designs: Mapping[str, ModelDesign] | None = None) -> None:
+        self._designs = {STANDARD: ModelDesign(), **(designs or {})}
+        self._names = {0: STANDARD}
         log = [
             (record.offset(), decode_training_example(record.value()))
             for record in stack.records("training-examples")
         ]
         self._log: dict[int, TrainingExample] = dict(log)
         self.offsets: dict[int, list[int]] = {0: []}
+        self._distrusted: tuple[str, ...] = ()
         reached = {0: -1}
         for entry in entries(stack):
             self.offsets[entry.version] = self._offsets(entry, reached)
+            self._names[entry.version] = entry.design
             reached[entry.version] = entry.training_offset
+            if isinstance(entry.command, Relearn):
+                self._distrusted = entry.command.without
 
     def _offsets(self, entry: Entry, reached: dict[int, int]) -> list[int]:
         command = entry.command
-        if command is None:
+        if not isinstance(command, Rollback | Relearn):
             fresh = (o for o in self._log if reached[entry.parent] < o <= entry.training_offset)
-            return self.offsets[entry.parent] + sorted(fresh)
+            return self.offsets[entry.parent] + sorted(
+                o for o in fresh if not self._is_of(o, self._distrusted)
+            )
         if isinstance(command, Rollback):
             return self.offsets[command.version]
         last = entry.training_offset if command.until is None else command.until
         return [
             offset
-            for offset, example in sorted(self._log.items())
-            if offset <= last
-            and not (
-                offset >= command.since
-                and {example.label_source.value, example.labelled_by} & set(command.without)
-            )
+            for offset in sorted(self._log)
+            if offset <= last and not (offset >= command.since and self._is_of(offset, command.without))
         ]
+
+    def _is_of(self, offset: int, sources: Sequence[str]) -> bool:
+        return self._log[offset].labelled_by in sources
 
     def learner(self, version: int) -> Learner:
         """Return a learner that was given the examples of a version, one after the other."""
-        learner = Learner()
+        learner = Learner(design=self._designs[self._names[version]])
         for offset in self.offsets[version]:
             learner.learn(self._log[offset], offset)
         return learner
@@ -170,6 +191,7 @@ class PlainHistory:
 def assert_same_state(published: Snapshot, learner: Learner) -> None:
     """Compare a published snapshot with a learner, to the last bit."""
     again = learner.snapshot(published.created_at)
+    assert published.design == again.design
     for field in ("learned", "intercept", "keys", "weights", "gradients", "squares", "tables", "typical"):
         assert getattr(published, field) == getattr(again, field), field
 

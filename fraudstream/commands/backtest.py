@@ -14,6 +14,7 @@ from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_page import write_page
 from fraudstream.commands.backtest_result import result_json
 from fraudstream.commands.backtest_run import Request, Result, run_backtest
+from fraudstream.commands.backtest_scores import writing_scores
 from fraudstream.commands.backtest_speed import Speed, Told, keep_speed, kept_speed
 from fraudstream.commands.backtest_table import print_tables
 from fraudstream.commands.context import pass_settings
@@ -107,6 +108,9 @@ DEFAULT_SEGMENTS = ("amount", "part_of_day", "entry_mode", "card_type", "merchan
 @click.option("--report", type=_OUT, metavar="FILE.html", help="Write a page with plots.")
 @click.option("--json", "json_file", type=_OUT, metavar="FILE", help="Write every number.")
 @click.option(
+    "--scores", "scores_file", type=_OUT, metavar="FILE.csv", help="Write the score of every transaction."
+)
+@click.option(
     "--speed",
     type=click.Choice([told.value for told in Told]),
     default=Told.KEPT.value,
@@ -134,6 +138,7 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
     limit: int | None,
     report: Path | None,
     json_file: Path | None,
+    scores_file: Path | None,
     speed: str,
 ) -> None:
     """Tell what this system would have done on history.
@@ -169,7 +174,11 @@ def backtest(  # noqa: PLR0913 - one parameter for each option
             costs=read_costs(cost_table) if cost_table else AMOUNTS_ONLY,
         ),
     )
-    result = run_backtest(request)
+    if scores_file is None:
+        result = run_backtest(request)
+    else:
+        with writing_scores(scores_file) as write:
+            result = run_backtest(request, write)
     if json_file is not None or report is not None:
         told = _speed(result, Told(speed))
         if json_file is not None:

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -21,6 +21,9 @@ from fraudstream.core.policy import Policy
 from fraudstream.core.prequential import LabelDelay
 from fraudstream.core.wire_formats import WireFormats
 from fraudstream.errors import InvalidInput
+
+TellScores = Callable[[Sequence[Entry], Sequence[float]], None]
+"""Takes transactions, and the scores they were given."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +52,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     speed: Speed
 
 
-def run_backtest(request: Request) -> Result:
-    """Play history once and measure it.
+def run_backtest(request: Request, tell_scores: TellScores | None = None) -> Result:
+    """Play history once and measure it; ``tell_scores`` is given every transaction with its score.
 
     Raises
     ------
@@ -73,6 +76,8 @@ def run_backtest(request: Request) -> Result:
             test.score(entries)
             scoring += time.process_time_ns() - begun
             test.note(entries)
+            if tell_scores is not None:
+                tell_scores(entries, test.scores[-len(entries) :])
             read = sum(file.position_bytes for file in request.files)
             progress.update(bar, completed=read, rows=len(test.scores))
     rows = len(test.scores)

@@ -1,19 +1,15 @@
 """``fraudstream model``: the versions there were, and going back to one."""
 
 import asyncio
-import getpass
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
-from uuid import uuid4
 
 import click
 import msgspec
 
 from fraudstream.commands.context import pass_settings
-from fraudstream.commands.model_sending import send_command
+from fraudstream.commands.model_sending import BY, REASON, WAIT, answered, asked
 from fraudstream.commands.model_table import difference_text, entries_table, entry_text
 from fraudstream.connections import kafka_reading_options
 from fraudstream.core.label_sources import check_source_text
@@ -30,18 +26,6 @@ from fraudstream.topics import Topics
 R = TypeVar("R")
 
 _VERSION = click.IntRange(min=1)
-_WAIT = click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=120.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the learner's answer; 0 does not wait.",
-)
-_REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the new version.")
-_BY = click.option(
-    "--by", metavar="NAME", help="Who asks; kept with the new version (default: you, on this machine)."
-)
 
 
 class Reading(NamedTuple):
@@ -139,16 +123,16 @@ def diff(settings: Settings, before: int, after: int, keys: int, as_json: bool) 
 
 @model.command()
 @click.argument("version", type=_VERSION)
-@_REASON
-@_BY
-@_WAIT
+@REASON
+@BY
+@WAIT
 @pass_settings
 def rollback(settings: Settings, version: int, reason: str, by: str | None, wait: float) -> None:
     """Go back to a version: its state becomes the newest version, and learning goes on from there.
 
     What was learned after it is forgotten, and not learned again; labels that come from now on are.
     """
-    _command(settings, wait, Rollback(**_asked(reason, by), version=version))
+    _command(settings, wait, Rollback(**asked(reason, by), version=version))
 
 
 @model.command()
@@ -168,9 +152,9 @@ def rollback(settings: Settings, version: int, reason: str, by: str | None, wait
     metavar="SOURCE",
     help="Label source to leave out: analyst, chargeback, customer, presumed, kind:name, :name; may repeat.",
 )
-@_REASON
-@_BY
-@_WAIT
+@REASON
+@BY
+@WAIT
 @pass_settings
 def relearn(  # noqa: PLR0913, PLR0917 - the options of one command
     settings: Settings,
@@ -192,22 +176,12 @@ def relearn(  # noqa: PLR0913, PLR0917 - the options of one command
         raise InvalidInput(msg)
     for source in without:
         check_source_text(source)
-    _command(settings, wait, Relearn(**_asked(reason, by), until=until, since=since, without=without))
-
-
-def _asked(reason: str, by: str | None) -> dict[str, Any]:
-    """Return what every command says beside what is to be done."""
-    name = by or f"{getpass.getuser()}@{socket.gethostname()}"
-    return {"id": uuid4().hex, "by": name, "reason": reason, "sent_at": datetime.now(UTC)}
+    _command(settings, wait, Relearn(**asked(reason, by), until=until, since=since, without=without))
 
 
 def _command(settings: Settings, wait: float, command: ModelCommand) -> None:
-    answer = asyncio.run(send_command(settings, command, wait))
-    if answer is None:
-        click.echo(f"sent as {command.id}; `fraudstream model list` will show what becomes of it")
-    elif isinstance(answer, Refusal):
-        raise InvalidInput(answer.reason)
-    else:
+    answer = answered(settings, command, wait)
+    if answer is not None:
         click.echo(f"obeyed: the model is version {answer.version} now")
         click.echo(
             f"  goes on from the state of version {answer.parent}" if answer.parent else "  learned anew"

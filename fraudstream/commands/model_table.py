@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fraudstream.core.model_difference import ModelDifference
-from fraudstream.core.registry import Entry, LeftOut, ModelCommand, Refusal, Rollback
+from fraudstream.core.registry import Demote, Entry, LeftOut, ModelCommand, Promote, Refusal, Rollback
 
 COLUMNS = 118
 
@@ -50,6 +50,10 @@ def command_text(command: ModelCommand) -> str:
     """Return what was asked for, by whom and why, in one line."""
     if isinstance(command, Rollback):
         what = f"rollback to {command.version}"
+    elif isinstance(command, Promote):
+        what = f"promote {command.model}"
+    elif isinstance(command, Demote):
+        what = f"go back to {command.model}"
     else:
         what = "relearn"
         if command.until is not None:
@@ -68,6 +72,7 @@ def entry_text(entry: Entry, left_out: Sequence[LeftOut]) -> str:
         "version": str(entry.version),
         "published": f"{entry.created_at:%Y-%m-%d %H:%M:%S} UTC",
         "goes on from": f"version {entry.parent}" if entry.parent else "nothing",
+        "model": entry.design,
         "training offset": f"{entry.training_offset:,}",
         "learned": f"{entry.learned:,} examples",
         "left out": "; ".join(map(_left_out_text, left_out)) or "nothing",

@@ -59,7 +59,7 @@ def plan(counts: Mapping[Role, int]) -> list[Member]:
     >>> [member.name for member in plan({Role.SCORING: 2, Role.SINKS: 1, Role.LEARNING: 0})]
     ['scoring-0', 'scoring-1', 'sinks-0']
     """
-    wanted = [(role, index) for role in Role for index in range(counts[role])]
+    wanted = [(role, index) for role in Role for index in range(counts.get(role, 0))]
     return [Member(role, index, ordinal) for ordinal, (role, index) in enumerate(wanted)]
 
 

@@ -6,7 +6,10 @@ from importlib.resources import files
 
 from fraudstream import __version__
 
-DECIDING = ("learner", "learning", "reason_words", "reasons", "risk", "snapshot", "terms")
+DECIDING = (
+    *("known_labels", "label_evidence", "label_sources", "label_trust"),
+    *("learner", "learning", "model_design", "reason_words", "reasons", "risk", "snapshot", "terms"),
+)
 """Modules whose arithmetic decides what a version has learned, and how it scores and explains."""
 
 _DIGITS = 8

@@ -5,6 +5,7 @@ snapshot and given the same examples reaches the same state.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import compress
@@ -15,8 +16,8 @@ import msgspec
 from fraudstream.core.known_labels import KnownLabels, as_fraud
 from fraudstream.core.label_sources import STANDINGS
 from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
-from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.messages import LabelValue, TrainingExample
+from fraudstream.core.model_design import ModelDesign, only_kept
 from fraudstream.core.risk import EntityRisk, LookTables, coldest, correct_label, note_label
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, RARE_TERMS, TERM_OF, TERMS
@@ -81,6 +82,8 @@ class Learner:
         Offset of the last example seen, -1 before the first.
     learned
         Examples learned, corrections included.
+    design
+        Name and constants of the model.
     trust
         Which sources are believed, up to date.
     forgotten
@@ -93,8 +96,11 @@ class Learner:
         self,
         remembered_labels: int = REMEMBERED_LABELS,
         limits: Limits = Limits(),  # noqa: B008  frozen
+        design: ModelDesign = ModelDesign(),  # noqa: B008  frozen
     ) -> None:
-        self.model = KeyedFTRL()
+        self.design = design
+        self.model = design.model()
+        self._kept = design.kept_keys()
         self.tables = LookTables()
         self.risks: dict[str, EntityRisk] = {}
         self.typical = [0.0] * len(TERMS)
@@ -196,7 +202,7 @@ class Learner:
             note(risk, self.tables, at, ratio, relative_amount, fraud)
             if len(self.risks) > self.limits.terminals:
                 self._forget_terminals()
-        self.model.learn_keys(keys, fraud, weight)
+        self.model.learn_keys(keys if self._kept is None else only_kept(keys, self._kept), fraud, weight)
         self.learned = learned = self.learned + 1
         if learned % TYPICAL_EVERY == 0:
             self._sample(keys, learned // TYPICAL_EVERY)
@@ -266,6 +272,10 @@ class Learner:
     def snapshot(self, created_at: datetime) -> Snapshot:
         """Return the learned state as the next version. It shares nothing with the learner."""
         self.version += 1
+        return self.state(created_at)
+
+    def state(self, created_at: datetime) -> Snapshot:
+        """Return the learned state under the version given out last. It shares nothing with the learner."""
         model = self.model
         keys = tuple(compress(range(KEYS), model.squares))
         return Snapshot(
@@ -281,7 +291,43 @@ class Learner:
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
             trust=self.trust.to_bytes(),
+            design=self.design,
         )
+
+    def with_model(self, weights: Snapshot) -> Self:
+        """Return a learner with the weights and constants of another model that has come to the same offset.
+
+        What labels have taught about looks, terminals and sources stays, and so do version and counts. Both
+        share that: learn with one of them only from now on. What is still to be told stays with this one.
+
+        Raises
+        ------
+        ValueError
+            The other model has learned up to another offset: what lies between would be lost or learned
+            twice.
+        """
+        if weights.training_offset != self.training_offset:
+            fault = (
+                f"expected a model of training offset {self.training_offset}, got {weights.training_offset}"
+            )
+            raise ValueError(fault)
+        made = copy(self)
+        made._changed, made._held, made._quarantines = {}, [], []
+        made._take_weights(weights)
+        return made
+
+    def _take_weights(self, snapshot: Snapshot) -> None:
+        self.design = snapshot.design
+        self._kept = snapshot.design.kept_keys()
+        self.model = model = snapshot.design.model()
+        model.intercept = snapshot.intercept
+        for key, weight, gradient, square in zip(
+            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
+        ):
+            model.weights[key] = weight
+            model.gradients[key] = gradient
+            model.squares[key] = square
+        self.typical = list(snapshot.typical)
 
     @classmethod
     def restore(
@@ -303,16 +349,8 @@ class Learner:
             none.
         """
         learner = cls(remembered_labels, limits)
-        model = learner.model
-        model.intercept = snapshot.intercept
-        for key, weight, gradient, square in zip(
-            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
-        ):
-            model.weights[key] = weight
-            model.gradients[key] = gradient
-            model.squares[key] = square
+        learner._take_weights(snapshot)
         learner.tables = LookTables.from_row(snapshot.tables.to_row())
-        learner.typical = list(snapshot.typical)
         learner.risks = {terminal_id: EntityRisk.from_row(row) for terminal_id, row in risks.items()}
         learner.version = snapshot.version
         learner.training_offset = snapshot.training_offset

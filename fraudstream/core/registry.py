@@ -6,13 +6,14 @@ earlier one that was kept whole, by learning the examples between the two.
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 
 from fraudstream.core.label_sources import matches
 from fraudstream.core.learning import Limits
 from fraudstream.core.messages import TrainingExample
+from fraudstream.core.model_design import STANDARD
 from fraudstream.core.unexplained import clipped_loss
 from fraudstream.errors import InvalidMessage
 
@@ -44,38 +45,76 @@ class LeftOut(msgspec.Struct, frozen=True, omit_defaults=True):
         return not self.sources or any(matches(example, source) for source in self.sources)
 
 
-class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag="rollback"):
-    """Go on from the state of a version, as the next one.
-
-    ``id`` is what the answer names; ``by`` and ``reason`` are kept with the new version.
-    """
+class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="command"):
+    """What every command says: ``id`` is what the answer names; ``by`` and ``reason`` are kept with it."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     by: _Text
     reason: _Text
     sent_at: datetime
+
+    @property
+    def reaches(self) -> int:
+        """Offset in the training log that the learner has to have come to before it obeys."""
+        return -1
+
+    def told(self) -> Self:
+        """Return the command as it is kept in the registry."""
+        return self
+
+
+class Rollback(_Command, frozen=True, kw_only=True, tag="rollback"):
+    """Go on from the state of a version, as the next one."""
+
     version: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
-class Relearn(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="command", tag="relearn"
-):
+class Relearn(_Command, frozen=True, kw_only=True, omit_defaults=True, tag="relearn"):
     """Learn the training log again and go on from that, as the next version.
 
     Up to offset ``until`` (by default to where the learner is), leaving out examples of the label sources
-    ``without`` from offset ``since`` on.
+    ``without`` from offset ``since`` on. Constants and terms are those of the model that serves.
     """
 
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    by: _Text
-    reason: _Text
-    sent_at: datetime
     until: _Offset | None = None
     since: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     without: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MOST_SOURCES)] = ()
 
 
-ModelCommand = Rollback | Relearn
+class _Change(_Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Another model in the place of the one that serves.
+
+    ``model`` is its name. ``snapshot`` is its state, as
+    :func:`~fraudstream.core.snapshot.encode_snapshot` writes it, and ``training_offset`` the last example in
+    that: the learner first teaches it those that came since. The registry does not repeat the state.
+    ``since`` is the version from which on the serving model serves as far as the sender knows: the command is
+    refused if another was obeyed meanwhile.
+    """
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    training_offset: _Offset
+    since: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    snapshot: bytes = b""
+
+    @property
+    def reaches(self) -> int:
+        """Offset up to which the other model has learned."""
+        return self.training_offset
+
+    def told(self) -> Self:
+        """Return the command without the state."""
+        return msgspec.structs.replace(self, snapshot=b"")
+
+
+class Promote(_Change, frozen=True, kw_only=True, omit_defaults=True, tag="promote"):
+    """Go on with a challenger's weights and constants, as the next version."""
+
+
+class Demote(_Change, frozen=True, kw_only=True, omit_defaults=True, tag="demote"):
+    """Take the serving model back: go on with one that served before it, as the next version."""
+
+
+ModelCommand = Rollback | Relearn | Promote | Demote
 """Everything the learner can be told; further commands join the union by a tag of their own."""
 
 
@@ -108,8 +147,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
         Of this version, and of the one whose state the learner went on from: the one before it, or the one
         that was rolled back to; 0 for none.
     lineage
-        Version of the last rollback or relearning, 0 before the first. Versions of one lineage lie on one
-        way through the training log: nothing was left out between them.
+        Version of the last command obeyed, 0 before the first. Versions of one lineage lie on one way through
+        the training log, of one model: nothing was left out between them.
     base, kept_at
         The newest version of the lineage kept whole, at or below this one, and its offset in
         ``kept-models``; -1 when none was kept yet: then learning starts from nothing.
@@ -124,7 +163,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     limits
         What bounded the learner.
     command
-        What was obeyed, for the first version after a rollback or relearning.
+        What was obeyed, for the first version of a lineage.
+    design
+        Name of the model: see :class:`~fraudstream.core.model_design.ModelDesign`.
     """
 
     version: int
@@ -139,6 +180,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     recent: RecentQuality
     limits: Limits = Limits()
     command: ModelCommand | None = None
+    design: str = STANDARD
 
     @property
     def is_kept(self) -> bool:
@@ -173,6 +215,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str = ""
     recent: RecentQuality = msgspec.field(default_factory=RecentQuality)
     limits: Limits = Limits()
+
+
+def command_name(command: ModelCommand) -> str:
+    """Return the word a command is tagged by, such as ``rollback``."""
+    return type(command).__name__.lower()
 
 
 _encoder = msgspec.json.Encoder()

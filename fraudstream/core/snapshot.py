@@ -18,9 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.risk import LOOKS, LookTables
 from fraudstream.core.terms import SIZES, STARTS
-from fraudstream.errors import InvalidSnapshot
+from fraudstream.errors import InvalidInput, InvalidSnapshot
 
 MAGIC = "fraudstream-model"
 FORMAT_VERSION = 2
@@ -37,9 +38,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
     *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
     relative to. ``trust``: the accounts of label sources, as
-    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept. ``added``: terms
-    of this code that it was learned without; ``dropped``: its terms that this code lacks. Keys and
-    ``typical`` are those of this code.
+    :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept. ``design``: name
+    and constants of the model. ``added``: terms of this code that it was learned without; ``dropped``: its
+    terms that this code lacks. Keys and ``typical`` are those of this code.
     """
 
     version: int
@@ -54,6 +55,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tables: LookTables
     typical: tuple[float, ...]
     trust: bytes = b""
+    design: ModelDesign = ModelDesign()
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
@@ -71,7 +73,11 @@ class _Body(msgspec.Struct, array_like=True):
     squares: bytes
     tables: LookTables
     typical: tuple[float, ...]
+    # What was added later. A further field is the last line here and a line in Snapshot, of one name and
+    # type, both with what it is in snapshots that lack it: those end earlier, and readers of an earlier
+    # release pass over it. The array has no names: none may be moved or taken out.
     trust: bytes = b""
+    design: ModelDesign = ModelDesign()
 
 
 class _Envelope(msgspec.Struct, array_like=True):
@@ -82,6 +88,8 @@ class _Envelope(msgspec.Struct, array_like=True):
 
 
 _TERMS = list(SIZES.items())
+_ADDED_LATER = _Body.__struct_fields__[-len(_Body.__struct_defaults__) :]
+"""Fields with a default: they go from a snapshot to the wire and back as they are."""
 _body_decoder = msgspec.msgpack.Decoder(_Body)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _encoder = msgspec.msgpack.Encoder()
@@ -107,7 +115,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables,
             typical=snapshot.typical,
-            trust=snapshot.trust,
+            **{name: getattr(snapshot, name) for name in _ADDED_LATER},
         )
     )
     return _encoder.encode(_Envelope(MAGIC, FORMAT_VERSION, hashlib.sha256(body).digest(), body))
@@ -144,7 +152,7 @@ def decode_snapshot(data: bytes, *, drop_unknown: bool = False) -> Snapshot:
         raise InvalidSnapshot(fault)
     try:
         body = _body_decoder.decode(envelope.body)
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, InvalidInput) as error:
         fault = f"the model snapshot has other content than its format says: {error}"
         raise InvalidSnapshot(fault) from error
     return _checked(body, drop_unknown=drop_unknown)
@@ -202,9 +210,9 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         squares=squares,
         tables=body.tables,
         typical=typical,
-        trust=body.trust,
         added=tuple(name for name, size in _TERMS if (name, size) not in body.terms),
         dropped=tuple(unknown),
+        **{name: getattr(body, name) for name in _ADDED_LATER},
     )
 
 

@@ -63,17 +63,11 @@ class AtomicPublisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def publish(
-        self,
-        first: Sequence[AtomicRecord],
-        last: AtomicRecord,
-        offset_header: str,
-        beside: Sequence[AtomicRecord] = (),
-    ) -> int:
+    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
         """Publish ``first``, then ``last``, and return the offset of ``last``.
 
         A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
-        visible together, with what is ``beside`` them, or none: after any error nothing of it is visible.
+        visible together, or none: after any error nothing of it is visible.
 
         Raises
         ------

@@ -54,6 +54,12 @@ class Follower(mode.Service):
         self._taken = dict(taken)
         self._take = take
         self._consumer: AIOKafkaConsumer | None = None
+        self._progress = asyncio.Event()
+
+    async def until_taken(self, partition: int, offset: int) -> None:
+        """Return when the record at an offset, and all before it, have been delivered."""
+        while self._taken.get(partition, -1) < offset:
+            await self._progress.wait()
 
     async def on_stop(self) -> None:
         """Close the connection."""
@@ -103,3 +109,5 @@ class Follower(mode.Service):
                         self._take(record)
                     if number % TURN_RECORDS == 0:
                         await asyncio.sleep(0)
+                self._progress.set()
+                self._progress = asyncio.Event()

@@ -35,7 +35,7 @@ def test_no_metric_has_a_label_that_grows_with_traffic() -> None:
         "store",
         "topic",
     }
-    bounded = {"segment", "value", "score_from", "population", "aspect"}
+    bounded = {"segment", "value", "score_from", "population", "aspect", "challenger"}
     assert labels <= few | bounded
 
 

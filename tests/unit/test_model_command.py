@@ -10,7 +10,17 @@ from fraudstream.cli import cli
 from fraudstream.commands.model_table import command_text, difference_text, entries_table, entry_text
 from fraudstream.core.learning import Learner
 from fraudstream.core.model_difference import difference
-from fraudstream.core.registry import Entry, LeftOut, ModelCommand, RecentQuality, Refusal, Relearn, Rollback
+from fraudstream.core.registry import (
+    Demote,
+    Entry,
+    LeftOut,
+    ModelCommand,
+    Promote,
+    RecentQuality,
+    Refusal,
+    Relearn,
+    Rollback,
+)
 from fraudstream.errors import InvalidInput
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,6 +82,11 @@ def test_one_version_is_shown_with_what_was_left_out() -> None:
         (
             Relearn(**ASKED, until=500, since=20, without=("shop-7", "customer")),
             "relearn until 500 without shop-7, customer since 20 (ann@desk: poison)",
+        ),
+        (Promote(**ASKED, model="slow", training_offset=5, since=1), "promote slow (ann@desk: poison)"),
+        (
+            Demote(**ASKED, model="standard", training_offset=5, since=1),
+            "go back to standard (ann@desk: poison)",
         ),
     ],
 )

@@ -1,8 +1,8 @@
 """Registry, kept models and time travel, on logs in memory."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,9 +11,12 @@ from fraudstream.core.codec import encode_training_example
 from fraudstream.core.kept_model import decode_kept, encode_kept
 from fraudstream.core.learning import Learner, Limits
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
+from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import (
+    Demote,
     Entry,
     LeftOut,
+    Promote,
     RecentQuality,
     Refusal,
     Relearn,
@@ -26,51 +29,17 @@ from fraudstream.core.registry import (
     encode_record,
     encode_standing,
 )
-from fraudstream.core.snapshot import encode_snapshot
+from fraudstream.core.snapshot import Snapshot, encode_snapshot
 from fraudstream.errors import InvalidInput, InvalidMessage, InvalidSnapshot
-from fraudstream.rebuilding import ModelRebuilder
+from fraudstream.rebuilding import ModelRebuilder, NewState
 from fraudstream.registry import ModelRegistry
 from fraudstream.settings import Settings
 from fraudstream.topics import Topics
+from tests.memory_logs import MemoryLogs
 from tests.model_building import NOON, example
 
 TOPICS = Topics(Settings())
 COUNT = 400
-
-
-class Bounds(NamedTuple):
-    low: int
-    end: int
-
-
-class Record(NamedTuple):
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-
-class MemoryLogs:
-    """Logs whose records stand at even offsets, as transactions leave markers between them."""
-
-    def __init__(self) -> None:
-        self.logs: dict[str, dict[int, Record]] = {}
-        self.reads = 0
-
-    def append(self, topic: str, value: bytes, key: bytes | None = None) -> int:
-        log = self.logs.setdefault(topic, {})
-        offset = 2 * len(log)
-        log[offset] = Record(offset, key, value)
-        return offset
-
-    async def bounds(self, topic: str, partition: int) -> Bounds:
-        log = self.logs.get(topic, {})
-        return Bounds(min(log, default=0), max(log, default=-2) + 2)
-
-    async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Any]:
-        self.reads += 1
-        for offset, record in sorted(self.logs.get(topic, {}).items()):
-            if start <= offset < end:
-                yield record
 
 
 def some_examples(count: int = COUNT, seed: int = 3) -> list[TrainingExample]:
@@ -132,6 +101,7 @@ class Past:
             created_at=NOON,
             code="1",
             recent=RecentQuality(),
+            design=snapshot.design.name,
         )
         self.logs.append(TOPICS.model_registry.name, encode_record(entry))
         return entry
@@ -236,7 +206,7 @@ async def test_kept_versions_are_listed_alone() -> None:
 async def test_a_rollback_is_the_old_state_at_the_new_place() -> None:
     past = Past(some_examples())
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(rollback(7), past.learner)
+    made = await past.rebuilder.follow(rollback(7), past.learner, Standing())
     assert state(made.learner) == past.states[7]
     assert made.learner.training_offset == here
     then = (await past.registry.find(7)).training_offset
@@ -247,7 +217,9 @@ async def test_relearning_is_a_life_without_the_examples_left_out() -> None:
     examples = some_examples()
     past = Past(examples)
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(relearn(without=("shop-7",), until=here - 100), past.learner)
+    made = await past.rebuilder.follow(
+        relearn(without=("shop-7",), until=here - 100), past.learner, Standing()
+    )
     without = Learner()
     for number, one in enumerate(examples):
         if one.labelled_by == "shop-7" or 2 * number > here - 100:
@@ -263,7 +235,7 @@ async def test_relearning_since_an_offset_goes_on_from_the_kept_version_before_i
     examples = some_examples()
     past = Past(examples)
     what = {"without": ("shop-7",), "since": 450}
-    from_kept = await past.rebuilder.follow(relearn(**what), past.learner)
+    from_kept = await past.rebuilder.follow(relearn(**what), past.learner, Standing())
     assert from_kept.parent == 10  # of 200 examples; the next kept one has 300, at offsets up to 598
     plain = Learner()
     for number, one in enumerate(examples):
@@ -276,7 +248,7 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     examples = some_examples()
     past = Past(examples[:300])
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(rollback(4), past.learner)
+    made = await past.rebuilder.follow(rollback(4), past.learner, Standing())
     made.learner.version = past.learner.version
     past.learner = made.learner
     rolled = past.publish(keep=True, lineage=past.learner.version + 1, left_out=made.left_out, parent=4)
@@ -288,10 +260,10 @@ async def test_what_follows_a_rollback_comes_back_too_and_so_does_a_rollback_ove
     assert (state(learner), left_out) == (past.states[last.version], made.left_out)
 
     here = past.learner.training_offset
-    again = await past.rebuilder.follow(rollback(rolled.version), past.learner)
+    again = await past.rebuilder.follow(rollback(rolled.version), past.learner, Standing())
     assert state(again.learner) == past.states[4]
     assert again.left_out == (*made.left_out, LeftOut(rolled.training_offset, here))
-    across = await past.rebuilder.follow(rollback(14), past.learner)
+    across = await past.rebuilder.follow(rollback(14), past.learner, Standing())
     assert state(across.learner) == past.states[14]
 
 
@@ -300,14 +272,14 @@ async def test_a_rollback_releases_no_source_from_quarantine() -> None:
     one = next(one for one in some_examples() if one.labelled_by == "shop-7")
     past.learner.trust.exclude(one, past.learner.training_offset)
     quarantined = past.learner.trust.quarantined()
-    made = await past.rebuilder.follow(rollback(7), past.learner)
+    made = await past.rebuilder.follow(rollback(7), past.learner, Standing())
     assert made.learner.trust.quarantined() == quarantined
     assert [name.partition(":")[2] for name in quarantined] == ["shop-7"]
 
 
 async def test_sources_left_out_of_a_relearning_are_in_quarantine_afterwards() -> None:
     past = Past(some_examples())
-    made = await past.rebuilder.follow(relearn(without=("shop-7",)), past.learner)
+    made = await past.rebuilder.follow(relearn(without=("shop-7",)), past.learner, Standing())
     assert [name.partition(":")[2] for name in made.learner.trust.quarantined()] == ["shop-7"]
     assert past.learner.trust.quarantined() == {}
 
@@ -318,13 +290,13 @@ async def test_a_version_learned_under_other_limits_is_made_again_under_those() 
     entry = msgspec.structs.replace(await past.registry.find(4), limits=few)
     learner, _ = await past.rebuilder.load(entry)
     assert learner.limits == few
-    made = await past.rebuilder.follow(rollback(4), past.learner)
+    made = await past.rebuilder.follow(rollback(4), past.learner, Standing())
     assert made.learner.limits == past.learner.limits
 
 
 async def rolled_back(past: Past, version: int) -> Entry:
     """Do what the learner does at a rollback; return the entry of the new version."""
-    made = await past.rebuilder.follow(rollback(version), past.learner)
+    made = await past.rebuilder.follow(rollback(version), past.learner, Standing())
     made.learner.version = past.learner.version
     past.learner = made.learner
     return past.publish(
@@ -352,7 +324,7 @@ async def test_relearning_since_an_offset_begins_at_no_version_that_lacks_someth
     past = Past(examples)
     await rolled_back(past, 4)
     here = past.learner.training_offset
-    made = await past.rebuilder.follow(relearn(without=("shop-7",), since=here + 1), past.learner)
+    made = await past.rebuilder.follow(relearn(without=("shop-7",), since=here + 1), past.learner, Standing())
     plain = Learner()
     for number, one in enumerate(examples):
         plain.learn(one, 2 * number)
@@ -360,10 +332,163 @@ async def test_relearning_since_an_offset_begins_at_no_version_that_lacks_someth
     assert made.parent == 10
 
 
+CAREFUL = ModelDesign("careful", alpha=0.1, beta=2.0, without=("spikes",))
+
+
+def changed(kind: type[Promote | Demote], found: Snapshot) -> Promote | Demote:
+    state_of = encode_snapshot(found)
+    return kind(
+        **ASKED, model=found.design.name, training_offset=found.training_offset, since=3, snapshot=state_of
+    )
+
+
+def taught(design: ModelDesign, examples: Sequence[TrainingExample], *, left_out: int = 0) -> Learner:
+    """Return a learner of a design that was given a training log, some of its last examples left out."""
+    learner = Learner(design=design)
+    for number, one in enumerate(examples):
+        take = learner.skip if number >= len(examples) - left_out else learner.learn
+        take(one, 2 * number)
+    return learner
+
+
+def weights(learner: Learner) -> bytes:
+    model = learner.model
+    return msgspec.msgpack.encode((model.intercept, model.weights, model.gradients, model.squares))
+
+
+def published_change(past: Past, made: NewState) -> Entry:
+    """Do what the learner does at a command; return the entry of the new version."""
+    made.learner.version = past.learner.version
+    past.learner = made.learner
+    return past.publish(
+        keep=True, lineage=past.learner.version + 1, left_out=made.left_out, parent=made.parent
+    )
+
+
+async def test_a_promoted_model_has_its_own_weights_and_what_the_learner_knows_of_terminals() -> None:
+    examples = some_examples()
+    past = Past(examples)
+    behind = taught(CAREFUL, examples[:300]).state(NOON)
+    before = state(past.learner)
+    made = await past.rebuilder.follow(changed(Promote, behind), past.learner, Standing())
+    plain = taught(CAREFUL, examples)
+    assert state(past.learner) == before, "nothing has changed until it is published"
+    assert (made.learner.design, made.learner.training_offset) == (CAREFUL, past.learner.training_offset)
+    assert weights(made.learner) == weights(plain), "it was taught the labels that came since"
+    assert made.learner.tables == past.learner.tables
+    assert made.learner.risks == past.learner.risks
+    assert (made.left_out, made.parent) == ((), past.learner.version)
+
+
+async def test_versions_of_a_promoted_model_come_back_and_so_do_those_before_it() -> None:
+    examples = some_examples()
+    past = Past(examples[:300])
+    former = past.learner.version
+    behind = taught(CAREFUL, examples[:250]).state(NOON)
+    first = published_change(
+        past, await past.rebuilder.follow(changed(Promote, behind), past.learner, Standing())
+    )
+    versions = [first]
+    for number, one in enumerate(examples[300:], 1):
+        past.learner.learn(one, past.logs.append(TOPICS.training_examples.name, encoded(one)))
+        if number % 20 == 0:
+            versions.append(past.publish(keep=False, lineage=first.version))
+    assert {one.design for one in versions} == {"careful"}
+    async for entry, learner in past.rebuilder.rebuild_each(versions):
+        assert (state(learner), learner.design) == (past.states[entry.version], CAREFUL)
+
+    back = await past.rebuilder.follow(rollback(former), past.learner, Standing())
+    assert (state(back.learner), back.learner.design) == (past.states[former], ModelDesign())
+    published_change(past, back)
+    forth = await past.rebuilder.follow(rollback(versions[-1].version), past.learner, Standing())
+    assert (state(forth.learner), forth.learner.design) == (past.states[versions[-1].version], CAREFUL)
+
+
+@pytest.mark.parametrize("since", [0, 450])
+async def test_relearning_goes_by_the_constants_and_terms_of_the_model_that_serves(since: int) -> None:
+    examples = some_examples()
+    past = Past(examples)  # kept whole at offsets 198, 398 and on, by other constants
+    made = await past.rebuilder.follow(
+        changed(Promote, taught(CAREFUL, examples).state(NOON)), past.learner, Standing()
+    )
+    published_change(past, made)
+    again = await past.rebuilder.follow(relearn(without=("shop-7",), since=since), past.learner, Standing())
+    plain = Learner(design=CAREFUL)
+    for number, one in enumerate(examples):
+        if one.labelled_by == "shop-7" and 2 * number >= since:
+            plain.skip(one, 2 * number, distrusted=True)
+        else:
+            plain.learn(one, 2 * number)
+    assert state(again.learner) == state(plain)
+    assert (again.learner.design, again.parent) == (CAREFUL, 0)
+
+
+async def test_a_promotion_after_a_rollback_keeps_what_was_left_out() -> None:
+    examples = some_examples()
+    past = Past(examples)
+    rolled = await rolled_back(past, 4)
+    left_out = await past.rebuilder.left_out(rolled)
+    command = changed(Demote, taught(CAREFUL, examples).state(NOON))
+    made = await past.rebuilder.follow(command, past.learner, Standing(left_out=left_out))
+    entry = published_change(past, made)
+    learner, found = await past.rebuilder.rebuild(entry)
+    assert found == left_out == (LeftOut(158, 798),)
+    assert state(learner) == past.states[entry.version]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"model": "other"}, "expected the state of other at training offset 78, got that of careful at 78"),
+        ({"training_offset": 60}, "at training offset 60, got that of careful at 78"),
+        ({"snapshot": b""}, "expected a model snapshot"),
+    ],
+)
+async def test_a_promotion_that_says_one_thing_and_brings_another_is_refused(
+    changes: dict[str, Any], fault: str
+) -> None:
+    examples = some_examples(40)
+    past = Past(examples)
+    command = changed(Promote, taught(CAREFUL, examples).state(NOON))
+    with pytest.raises((InvalidInput, InvalidSnapshot), match=fault):
+        await past.rebuilder.follow(msgspec.structs.replace(command, **changes), past.learner, Standing())
+
+
+async def test_a_model_that_serves_already_or_is_ahead_of_the_training_log_is_refused() -> None:
+    examples = some_examples(40)
+    past = Past(examples)
+    with pytest.raises(InvalidInput, match="standard serves already"):
+        await past.rebuilder.follow(changed(Promote, past.learner.state(NOON)), past.learner, Standing())
+    ahead = taught(CAREFUL, examples)
+    ahead.training_offset = 80
+    with pytest.raises(InvalidInput, match="up to training offset 80, the training log ends at 78"):
+        await past.rebuilder.follow(changed(Promote, ahead.state(NOON)), past.learner, Standing())
+
+
+async def test_a_promotion_given_before_another_command_was_obeyed_is_refused() -> None:
+    examples = some_examples(40)
+    past = Past(examples)
+    command = changed(Promote, taught(CAREFUL, examples).state(NOON))
+    await past.rebuilder.follow(command, past.learner, Standing(lineage=3))
+    with pytest.raises(InvalidInput, match="another command came first: version 4 has begun to serve"):
+        await past.rebuilder.follow(command, past.learner, Standing(lineage=4))
+
+
+async def test_a_promotion_needs_the_examples_its_model_has_not_learned() -> None:
+    examples = some_examples(40)
+    past = Past(examples)
+    behind = taught(CAREFUL, examples[:10]).state(NOON)
+    log = past.logs.logs[TOPICS.training_examples.name]
+    for offset in range(0, 40, 2):
+        del log[offset]
+    with pytest.raises(InvalidInput, match="from offset 19 on are needed, the log begins at 40"):
+        await past.rebuilder.follow(changed(Promote, behind), past.learner, Standing())
+
+
 async def test_an_offset_the_learner_has_not_reached_is_refused() -> None:
     past = Past(some_examples(40))
     with pytest.raises(InvalidInput, match="expected an offset up to 78"):
-        await past.rebuilder.follow(relearn(until=79), past.learner)
+        await past.rebuilder.follow(relearn(until=79), past.learner, Standing())
 
 
 async def test_missing_examples_are_told_rather_than_passed_over() -> None:
@@ -423,8 +548,15 @@ def test_records_commands_and_standings_come_back_as_they_were() -> None:
     past = Past(some_examples(20))
     for record in past.logs.logs[TOPICS.model_registry.name].values():
         assert encode_record(decode_record(record.value)) == record.value
-    asked = relearn(without=("shop-7",), until=5)
-    assert decode_command(encode_command(asked)) == asked
+    behind = taught(CAREFUL, some_examples(5)).state(NOON)
+    for asked in (
+        rollback(7),
+        relearn(without=("shop-7",), until=5),
+        changed(Promote, behind),
+        changed(Demote, behind),
+    ):
+        assert decode_command(encode_command(asked)) == asked
+        assert type(decode_command(encode_command(asked))) is type(asked)
     standing = Standing(command_offset=4, left_out=(LeftOut(1, 2),), recent=RecentQuality(3, 0.1, 0.2, 0.3))
     assert decode_standing(encode_standing(standing)) == standing
     assert decode_standing(None) == Standing()

@@ -1,7 +1,6 @@
 """What the learner publishes of a version, and what it refuses to publish, without a broker."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -10,61 +9,25 @@ from fraudstream.context import WorkerContext
 from fraudstream.core.code_version import code_version
 from fraudstream.core.kept_model import HEAD, decode_kept
 from fraudstream.core.learning import Learner
+from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.probes import ENOUGH_FRAUDS, ENOUGH_LABELS, FRAUD, GENUINE
 from fraudstream.core.registry import (
     Entry,
     LeftOut,
+    Promote,
     Refusal,
     Rollback,
-    decode_record,
     decode_standing,
 )
-from fraudstream.core.snapshot import decode_snapshot
-from fraudstream.delivery.atomic import AtomicRecord, Send
+from fraudstream.core.snapshot import decode_snapshot, encode_snapshot
+from fraudstream.delivery.atomic import AtomicRecord
 from fraudstream.errors import InvalidInput, StoreUnavailable
 from fraudstream.rebuilding import NewState
 from fraudstream.settings import Settings
 from tables.published_model import MODEL, PublishedModel
 from tables.serving_model import RISK_OFFSET_HEADER, STANDING_HEADER
+from tests.memory_logs import MemoryPublisher
 from tests.model_building import NOON, example
-
-
-class MemoryPublisher:
-    """Keeps what is published, transaction by transaction."""
-
-    def __init__(self) -> None:
-        self.transactions: list[list[AtomicRecord]] = []
-        self._ends: dict[str, int] = {}
-
-    async def start(self) -> None:
-        """Nobody else publishes here."""
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Send]:
-        sent: list[AtomicRecord] = []
-
-        async def send(records: Sequence[AtomicRecord]) -> list[int]:
-            offsets = []
-            for record in records:
-                offsets.append(self._ends.get(record.topic, 0))
-                self._ends[record.topic] = offsets[-1] + 1
-                sent.append(record)
-            return offsets
-
-        yield send
-        self.transactions.append(sent)
-        for topic in {record.topic for record in sent}:
-            self._ends[topic] += 1  # the marker
-
-    def last(self, topic: str) -> list[AtomicRecord]:
-        return [record for record in self.transactions[-1] if record.topic == topic]
-
-    def entry(self) -> Entry | Refusal:
-        return decode_record(self.last("model-registry")[0].value)
-
-    def risks(self) -> dict[str, bool]:
-        """Return the terminals whose risk went out last, and whether it was taken away."""
-        return {record.key.decode(): record.value is None for record in self.last("entity-risk")}
 
 
 @pytest.fixture
@@ -143,6 +106,9 @@ async def test_a_rollback_brings_risks_to_the_old_state_in_its_own_transaction(
     assert isinstance(entry, Entry)
     assert (entry.version, entry.parent, entry.lineage, entry.base) == (3, 1, 3, 3)
     assert entry.command == command()
+    told = publisher.handover()
+    assert (told.id, told.command, told.serving, told.version) == ("c", "rollback", "standard", 3)
+    assert (told.former, told.former_snapshot) == ("", b""), "it is the same model, at another state"
     assert publisher.last("kept-models")[-1].key == HEAD
     (model,) = publisher.last("model-snapshots")
     standing = decode_standing(dict(model.headers)[STANDING_HEADER])
@@ -156,6 +122,46 @@ async def test_a_rollback_brings_risks_to_the_old_state_in_its_own_transaction(
     assert (entry.version, entry.parent, entry.lineage, entry.base) == (4, 3, 3, 3)
 
 
+async def test_a_promotion_is_kept_whole_and_hands_the_former_model_over_in_its_own_transaction(
+    published: PublishedModel, publisher: MemoryPublisher
+) -> None:
+    careful = ModelDesign("careful", alpha=0.1)
+    learner, other = Learner(), Learner(design=careful)
+    learn(learner, 0, 3)
+    learn(other, 0, 3)
+    await published.publish(learner)
+    found = other.state(NOON)
+    asked = Promote(
+        id="p",
+        by="ann",
+        reason="better",
+        sent_at=NOON,
+        model="careful",
+        training_offset=2,
+        since=1,
+        snapshot=encode_snapshot(found),
+    )
+    made = learner.with_model(found)
+    await published.replace(learner, NewState(made, (), 1), asked, 5)
+    told, entry = publisher.handover(), publisher.entry()
+    assert (told.command, told.serving, told.former) == ("promote", "careful", "standard")
+    assert (told.version, told.training_offset) == (2, 2)
+    former = decode_snapshot(told.former_snapshot)
+    assert (former.weights, former.design) == (learner.state(NOON).weights, ModelDesign())
+    assert isinstance(entry, Entry)
+    assert (entry.design, entry.base, entry.lineage, entry.is_kept) == ("careful", 2, 2, True)
+    assert entry.command == msgspec.structs.replace(asked, snapshot=b""), "the state is in kept-models"
+    kept = decode_kept((one.key, one.value) for one in publisher.last("kept-models"))
+    (model,) = publisher.last("model-snapshots")
+    assert (kept.snapshot.design, kept.snapshot) == (careful, decode_snapshot(model.value or b""))
+    assert publisher.risks() == {}, "what labels tell of terminals stays"
+    await published.refuse(asked, 6, "careful serves already", "careful")
+    refusal = publisher.entry()
+    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal.command, Promote)
+    assert refusal.command.snapshot == b""
+
+
 async def test_a_refused_command_is_answered_once_and_the_model_stays(
     published: PublishedModel, publisher: MemoryPublisher
 ) -> None:
@@ -163,10 +169,13 @@ async def test_a_refused_command_is_answered_once_and_the_model_stays(
     learn(learner, 0, 2)
     await published.publish(learner)
     (model,) = publisher.last("model-snapshots")
-    await published.refuse(command(7), 5, "there is none")
+    await published.refuse(command(7), 5, "there is none", "standard")
     refusal = publisher.entry()
     assert isinstance(refusal, Refusal)
     assert (refusal.version, refusal.reason) == (1, "there is none")
+    told = publisher.handover()
+    assert (told.id, told.command, told.serving) == ("c", "rollback", "standard")
+    assert (told.refusal, told.former, told.former_snapshot) == ("there is none", "", b"")
     (again,) = publisher.last("model-snapshots")
     assert again.value == model.value
     assert decode_standing(dict(again.headers)[STANDING_HEADER]).command_offset == 5

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.core import snapshot as module
+from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.risk import LookTables
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from fraudstream.core.terms import KEYS, SIZES, STARTS, TERMS
@@ -52,6 +53,24 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         squares=tuple(draw(st.lists(st.floats(0, allow_infinity=False), **exactly))),
         typical=tuple(draw(st.lists(finite, min_size=len(TERMS), max_size=len(TERMS)))),
     )
+
+
+def with_body(encoded: bytes, body: list[Any]) -> bytes:
+    envelope = msgspec.msgpack.decode(encoded)
+    envelope[3] = msgspec.msgpack.encode(body)
+    envelope[2] = hashlib.sha256(envelope[3]).digest()
+    return msgspec.msgpack.encode(envelope)
+
+
+def test_a_snapshot_of_an_earlier_or_a_later_release_ends_earlier_or_later() -> None:
+    original = snapshot(design=ModelDesign("slow", alpha=0.1))
+    encoded = encode_snapshot(original)
+    body = msgspec.msgpack.decode(msgspec.msgpack.decode(encoded)[3])
+    assert decode_snapshot(with_body(encoded, [*body, b"what comes later", 3])) == original
+    for left_out in range(1, len(body) - module._Body.__struct_fields__.index("typical")):
+        earlier = decode_snapshot(with_body(encoded, body[:-left_out]))
+        assert (earlier.weights, earlier.typical) == (original.weights, original.typical)
+    assert earlier == snapshot()
 
 
 @given(snapshots())

@@ -36,6 +36,7 @@ def test_what_is_recovered_from_is_compacted_and_never_deleted(topics: Topics) -
         "entity-risk",
         "model-watch",
         "quarantined-labels",
+        "challenger-states",
         "fraudstream-scoring-card-history-changelog",
         "fraudstream-counting-window-counts-changelog",
         "fraudstream-labelling-waiting-labels-changelog",
