@@ -20,6 +20,7 @@ from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.terms import (
     FAMILIES,
+    PLACE,
     RHYTHM,
     SPIKES,
     TERM_OF,
@@ -200,7 +201,7 @@ def _reasons(stored: Classification, learner: Learner, parts: list[float]) -> tu
     if transaction.terminal_id is not None:
         risk = learner.risks.get(transaction.terminal_id, UNKNOWN)
     told = reasons(parts, transaction, seen, history, risk)
-    kept = {one.name: one.text for one in stored.reasons if one.name in {SPIKES, RHYTHM}}
+    kept = {one.name: one.text for one in stored.reasons if one.name in {SPIKES, RHYTHM, PLACE}}
     return tuple(
         msgspec.structs.replace(one, text=kept[one.name]) if one.name in kept else one for one in told
     )

@@ -12,7 +12,9 @@ from math import exp, floor, log, log2, sqrt
 from fraudstream.core.history import (
     AMOUNT_CAP,
     DEVIATION_CAP,
+    KNOWN_PLACES,
     RECENT_DAYS,
+    SELDOM,
     SPIKE_DECAY_DAYS,
     STEADY_DAYS,
     VARIANCE_PRIOR,
@@ -24,6 +26,7 @@ from fraudstream.core.history import (
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.looks import BLAME_LIFT, RATIO_LOOK_FROM, known_rate, look
 from fraudstream.core.observation import Observation
+from fraudstream.core.price_levels import COMMON_LEVEL, level_bin, price_level
 from fraudstream.core.risk import EntityRisk
 from fraudstream.core.terms import Needs, assembler
 
@@ -67,6 +70,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     history: CardHistory | None,
     risk: EntityRisk | None,
     tables: LookTables,
+    place: int | None = None,
 ) -> Observation:
     """See a transaction as it is before it enters any state. Changes nothing.
 
@@ -87,12 +91,19 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         Of its terminal, :data:`~fraudstream.core.risk.UNKNOWN` without labels; ``None`` without a terminal.
     tables
         What labels have taught about looks.
+    place
+        Of its terminal, by :func:`~fraudstream.core.history.place_of`; ``None`` without a terminal.
     """
     fields = 0
     ratio = relative = spike = heat = amount_step = log_step = squared = pace = recent = steady = 0.0
     hour_share = 1.0
     amount_fine = amount_coarse = ratio_coarse = ratio_fine = surprise = count = heat_bin = since_spike = 0
-    hour_rarity = pace_bin = 0
+    hour_rarity = pace_bin = novelty_bin = pace_fine = share_bin = astray_bin = ratio_here = (
+        ratio_here_fine
+    ) = 0
+    novelty = level = astray = ratio_octave = 0.0
+    new_here = False
+    level_at = COMMON_LEVEL
     since_genuine = episode_age = days = fraud_run = genuine_run = rate_short = rate_long = last_label = 0
 
     if history is not None:
@@ -112,11 +123,14 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             since_spike = floor(log2(waited)) + 3
         recent = history.recent
         steady = history.steady
+        astray = history.astray
         span = 0.0
         if recent:
             gone = (at - history.seen_at) / _DAY
             if gone > 0.0:
-                recent *= exp(gone / -RECENT_DAYS)
+                fading = exp(gone / -RECENT_DAYS)
+                recent *= fading
+                astray *= fading
                 steady *= exp(gone / -STEADY_DAYS)
             age = (at - history.since) / _DAY
             if age > 0.0:
@@ -124,6 +138,16 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         pace = (recent + PACE_PRIOR) / ((steady + 1.0) / (span + 1.0) + PACE_PRIOR)
         if pace >= 2.0:
             pace_bin = floor(2.0 * log2(pace)) - 1 if pace < 16.0 else 7
+        if astray >= 0.25:
+            astray_bin = floor(2.0 * log2(astray)) + 5 if astray < 8.0 else 11
+        if place is not None and place not in history.places:
+            new_here = True
+            if len(history.places) >= KNOWN_PLACES:
+                novelty = (history.placed + 2.0) / (history.moved + 1.0)
+            if novelty >= SELDOM:
+                novelty_bin = floor(2.0 * log2(novelty)) if novelty < 8.0 * SELDOM else 7
+                if pace >= 0.25:
+                    pace_fine = floor(2.0 * log2(pace)) + 5 if pace < 16.0 else 13
 
     if means is not None and amount is not None:
         fields += 1
@@ -131,6 +155,8 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         hour_share = (means.hours[hour_of_week(at)] + 1) * WEEK_HOURS / (means.timed + WEEK_HOURS)
         if hour_share >= 0.015625:
             hour_rarity = floor(log2(hour_share)) + 7 if hour_share < 0.5 else 6
+        if novelty_bin and hour_share >= 0.015625:
+            share_bin = floor(log2(hour_share)) + 7 if hour_share < 4.0 else 9
         relative = amount / mean
         if relative >= 0.015625:
             octave = log2(relative)
@@ -146,10 +172,10 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         if history is not None:
             ratio = amount / usual
             if ratio >= 0.0625:
-                octave = log2(ratio)
-                ratio_fine = floor(4.0 * octave) + 17 if ratio < 32.0 else 37
+                ratio_octave = log2(ratio)
+                ratio_fine = floor(4.0 * ratio_octave) + 17 if ratio < 32.0 else 37
                 if ratio >= 0.5:
-                    ratio_coarse = floor(2.0 * octave) + 3 if ratio < 16.0 else 11
+                    ratio_coarse = floor(2.0 * ratio_octave) + 3 if ratio < 16.0 else 11
                     if ratio >= 1.0:
                         spike = excess_rate(ratio, tables)
             surprised = deviation / spread
@@ -185,6 +211,21 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         if risk.frauds_long:  # without any fraud both rates lie below the first edge
             rate_short = bisect_right(_RATES, risk.rate_short())
             rate_long = bisect_right(_RATES, risk.rate_long())
+        if risk.levels:
+            level = price_level(risk, tables)
+            if level >= 0.25 or level < -0.25:
+                level_at = level_bin(level)
+        if ratio >= 0.0625:
+            octave = ratio_octave - level
+        elif ratio:
+            octave = log2(ratio) - level
+        else:
+            octave = -5.0
+        if octave >= 5.0:
+            ratio_here, ratio_here_fine = 19, 37
+        elif octave >= -4.0:
+            ratio_here = floor(2.0 * octave) + 9
+            ratio_here_fine = floor(4.0 * octave) + 17
 
     keys = _ASSEMBLERS[fields](
         amount_fine,
@@ -205,6 +246,13 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         last_label,
         hour_rarity,
         pace_bin,
+        novelty_bin,
+        share_bin,
+        pace_fine,
+        astray_bin,
+        level_at,
+        ratio_here,
+        ratio_here_fine,
     )
     return Observation(
         keys,
@@ -221,6 +269,11 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         hour_share,
         recent,
         steady,
+        place,
+        new_here,
+        novelty,
+        level,
+        astray,
     )
 
 

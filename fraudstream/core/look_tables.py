@@ -24,7 +24,8 @@ class LookTables(msgspec.Struct, array_like=True):
 
     ``ratio_*`` by amount over the card's usual, ``amount_*`` by amount over the currency's mean.
     ``labels``, ``frauds``: totals. ``followed``, ``followed_by_fraud``: labels that came next at a terminal
-    after a fraud blamed on it, and the frauds among them, each with one in advance.
+    after a fraud blamed on it, and the frauds among them, each with one in advance. ``levels``,
+    ``level_sum``: genuine labels whose ratio is known, and the sum of their ratios in 256ths of an octave.
     """
 
     ratio_labels: list[int] = msgspec.field(default_factory=_zeros)
@@ -35,6 +36,8 @@ class LookTables(msgspec.Struct, array_like=True):
     frauds: int = 0
     followed: int = 1
     followed_by_fraud: int = 1
+    levels: int = 0
+    level_sum: int = 0
 
     def base_rate(self) -> float:
         """Return the overall fraud rate, with half a fraud in a hundred labels as prior."""

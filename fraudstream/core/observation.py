@@ -1,6 +1,6 @@
 """One transaction as seen: the numbers behind its keys, and what entering its card's history will change."""
 
-from fraudstream.core.history import CardHistory
+from fraudstream.core.history import SELDOM, CardHistory
 
 
 class Observation:
@@ -11,19 +11,27 @@ class Observation:
     unknown. ``spike``: weight this transaction adds to the card's recent spikes, ``heat`` what they weigh
     without it. ``pace``: how often the card is used of late over how often it usually is; ``hour_share``:
     transactions of this hour of the week over those of a mean hour, 1 where unknown. ``recent`` and
-    ``steady``: what the card's fading counts have come to.
+    ``steady``: what the card's fading counts have come to. ``place``: the terminal as cards remember it;
+    ``new_here``: whether that is none of its last ones; ``novelty``: once in how many uses that happens to
+    the card, 0 where it is not new; ``level``: the terminal's price level in octaves; ``astray``: what the
+    card's uses at new terminals have faded to.
     """
 
     __slots__ = (
         "amount",
         "amount_step",
+        "astray",
         "at",
         "deviation_squared",
         "heat",
         "hour_share",
         "keys",
+        "level",
         "log_step",
+        "new_here",
+        "novelty",
         "pace",
+        "place",
         "ratio",
         "recent",
         "relative_amount",
@@ -47,6 +55,11 @@ class Observation:
         hour_share: float,
         recent: float,
         steady: float,
+        place: int | None = None,
+        new_here: bool = False,
+        novelty: float = 0.0,
+        level: float = 0.0,
+        astray: float = 0.0,
     ) -> None:
         self.keys = keys
         self.at = at
@@ -62,6 +75,11 @@ class Observation:
         self.hour_share = hour_share
         self.recent = recent
         self.steady = steady
+        self.place = place
+        self.new_here = new_here
+        self.novelty = novelty
+        self.level = level
+        self.astray = astray
 
     def fold_into(self, history: CardHistory, offset: int) -> None:
         """Enter the card's history. Not idempotent: callers compare offset and ``applied`` first."""
@@ -78,3 +96,6 @@ class Observation:
         if self.spike:
             history.heat = self.heat + self.spike
             history.heat_at = max(history.heat_at, self.at)
+        if self.place is not None:
+            history.visit(self.place, new=self.new_here)
+        history.astray = self.astray + (1.0 if self.novelty >= SELDOM else 0.0)

@@ -15,6 +15,7 @@ from fraudstream.core.terms import (
     FAMILIES,
     HOLDER,
     MEETING,
+    PLACE,
     PURCHASE,
     RHYTHM,
     SPIKES,
@@ -127,6 +128,16 @@ def _rhythm(_t: Transaction, seen: Observation, history: CardHistory | None, _r:
 
 
 @lru_cache(_TEXTS)
+def _place_text(tenths: int, uses: int) -> str:
+    place = f"terminal new to a card that changes once in {uses} uses" if uses > 1 else "terminal nothing new"
+    return f"{place}, amount {_times(tenths)} times the card's usual at its prices"
+
+
+def _place(_t: Transaction, seen: Observation, _h: CardHistory | None, _r: EntityRisk | None) -> str:
+    return _place_text(_tenths(seen.ratio / 2.0**seen.level), int(seen.novelty + 0.5))
+
+
+@lru_cache(_TEXTS)
 def _circumstances_text(marks: str) -> str:
     night, shipped, away, delivered = tuple(marks)
     found = []
@@ -193,6 +204,7 @@ _BY_FAMILY: dict[str, Words] = {
     TERMINAL: _terminal,
     MEETING: _meeting,
     RHYTHM: _rhythm,
+    PLACE: _place,
     CIRCUMSTANCES: _circumstances,
     PURCHASE: _purchase,
     HOLDER: _holder,

@@ -15,6 +15,7 @@ from typing import Self
 from fraudstream.core.history import NEVER
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.looks import AMOUNT_LOOK_FROM, RATIO_LOOK_FROM, look
+from fraudstream.core.price_levels import count_level
 from fraudstream.core.rows import values_from
 
 EPISODE_OVER = 0.01
@@ -28,7 +29,10 @@ _SHORT_SECONDS = 3 * 86400.0
 _LONG_SECONDS = 7 * 86400.0
 
 
-_RISK_ROW = tuple[float, float, float, int, int, int, float, float, float, float, float]
+_FIRST_FIELDS = 11
+"""Fields that rows once had."""
+
+_RISK_ROW = tuple[float, float, float, int, int, int, float, float, float, float, float, int, int]
 
 
 class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
@@ -38,7 +42,7 @@ class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
     of the present or last episode. ``genuine_at``, ``label_at``: newest genuine and newest decisive
     transaction. ``fraud_run``: frauds of the episode; ``genuine_run``: genuine ones since its last fraud.
     ``last_label``: 0 none, 1 genuine, 2 fraud. ``*_short``, ``*_long``: labels and frauds, fading with 3
-    and 7 days as of ``faded_at``.
+    and 7 days as of ``faded_at``. ``levels``, ``level_sum``: its part in those of :class:`LookTables`.
     """
 
     __slots__ = (
@@ -53,6 +57,8 @@ class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
         "labels_long",
         "labels_short",
         "last_label",
+        "level_sum",
+        "levels",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -68,6 +74,8 @@ class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
         labels_long: float = 0.0,
         frauds_long: float = 0.0,
         faded_at: float = NEVER,
+        levels: int = 0,
+        level_sum: int = 0,
     ) -> None:
         self.episode_from = episode_from
         self.genuine_at = genuine_at
@@ -80,6 +88,8 @@ class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
         self.labels_long = labels_long
         self.frauds_long = frauds_long
         self.faded_at = faded_at
+        self.levels = levels
+        self.level_sum = level_sum
 
     def rate_short(self) -> float:
         """Return the fraud rate of about the last three days as of the newest label."""
@@ -112,11 +122,18 @@ class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
             self.labels_long,
             self.frauds_long,
             self.faded_at,
+            self.levels,
+            self.level_sum,
         )
 
     @classmethod
     def from_row(cls, row: object) -> Self:
-        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
+        """Rebuild what :meth:`to_row` gave, now or before price levels were known.
+
+        Anything else is an ``InvalidMessage``.
+        """
+        if isinstance(row, list | tuple) and len(row) == _FIRST_FIELDS:
+            row = (*row, 0, 0)
         return cls(*values_from(row, _RISK_ROW, cls.__name__))
 
 
@@ -149,6 +166,10 @@ def note_label(  # noqa: PLR0913, PLR0917
         tables.frauds += 1
         tables.ratio_frauds[at_ratio] += 1
         tables.amount_frauds[at_amount] += 1
+    elif ratio > 0.0:
+        count_level(tables, ratio, 1)
+        if risk is not None:
+            count_level(risk, ratio, 1)
     if risk is None:
         return
     elapsed = at - risk.faded_at
@@ -200,10 +221,10 @@ def correct_label(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Put right what :func:`note_label` counted when it was given the opposite label.
 
-    Exact: the look tables, and the fading counts if labels came in order of their transactions. Not exact,
-    because what it overwrote is not kept: the run and the newest times of the terminal are set as if this
-    label came last; how often fraud follows fraud (``followed``) stays; and whether an earlier fraud was
-    blamed on the terminal is judged anew.
+    Exact: the look tables, the price levels, and the fading counts if labels came in order of their
+    transactions. Not exact, because what it overwrote is not kept: the run and the newest times of the
+    terminal are set as if this label came last; how often fraud follows fraud (``followed``) stays; and
+    whether an earlier fraud was blamed on the terminal is judged anew.
     """
     step = 1 if fraud else -1
     at_ratio = look(ratio, RATIO_LOOK_FROM)
@@ -211,8 +232,12 @@ def correct_label(  # noqa: PLR0913, PLR0917
     tables.frauds = max(tables.frauds + step, 0)
     tables.ratio_frauds[at_ratio] = max(tables.ratio_frauds[at_ratio] + step, 0)
     tables.amount_frauds[at_amount] = max(tables.amount_frauds[at_amount] + step, 0)
+    if ratio > 0.0:
+        count_level(tables, ratio, -step)
     if risk is None:
         return
+    if ratio > 0.0:
+        count_level(risk, ratio, -step)
     elapsed = max(risk.faded_at - at, 0.0)
     short = exp(elapsed / -_SHORT_SECONDS)
     long = exp(elapsed / -_LONG_SECONDS)

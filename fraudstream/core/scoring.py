@@ -11,7 +11,7 @@ from mypy_extensions import mypyc_attr
 from fraudstream.core.crosses import cross_keys
 from fraudstream.core.features import observe
 from fraudstream.core.ftrl import probability
-from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans
+from fraudstream.core.history import MEAN_WINDOW, CardHistory, CurrencyMeans, place_of
 from fraudstream.core.messages import Classification, Decision, Features, Position, Transaction
 from fraudstream.core.observation import Observation
 from fraudstream.core.policy import BEYOND_BUDGET, Judgement, Policy
@@ -80,13 +80,15 @@ class PartitionState:
         minor = transaction.amount_minor
         card_id = transaction.card_id
         terminal_id = transaction.terminal_id
-        history = risk = means = amount = None
+        history = risk = means = amount = place = None
         if card_id is not None:
             history = self.cards.get(card_id)
             if history is None:
                 history = self.cards[card_id] = CardHistory()
         if terminal_id is not None:
             risk = serving.risk.get(terminal_id, UNKNOWN)
+            if history is not None:
+                place = place_of(terminal_id)
         if minor is not None and (history is not None or risk is not None):
             amount = (
                 (minor if minor < LARGEST_AMOUNT_MINOR else LARGEST_AMOUNT_MINOR) / 100 if minor > 0 else 0.0
@@ -95,7 +97,7 @@ class PartitionState:
             if means is None:
                 means = self.means[transaction.currency or ""] = CurrencyMeans.starting_with(amount)
         at = (transaction.event_time - _EPOCH).total_seconds()
-        return observe(at, amount, means, history, risk, serving.tables), history, risk
+        return observe(at, amount, means, history, risk, serving.tables, place), history, risk
 
     def fold(
         self, transaction: Transaction, offset: int, observation: Observation, history: CardHistory | None

@@ -78,12 +78,36 @@ BINS: tuple[Bin, ...] = (
     Bin("last_label", 3, Needs.TERMINAL, "newest label of the terminal: none, genuine or fraud"),
     Bin("hour_rarity", 7, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling", 6),
     Bin("pace", 8, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave", 0),
+    Bin(
+        "novelty",
+        8,
+        Needs.CARD | Needs.TERMINAL,
+        "at a terminal not among the card's last 16: once in how many uses that happens, 2 bins an octave",
+        0,
+    ),
+    Bin("hour_share", 10, Needs.AMOUNT, "payments in this hour of the week over a mean hour's, doubling"),
+    Bin("pace_fine", 14, Needs.CARD, "uses of the card of late over its usual, 2 bins an octave"),
+    Bin("astray", 12, Needs.CARD, "such uses of the card of late, fading in a day, 2 bins an octave", 0),
+    Bin(
+        "price_level",
+        9,
+        Needs.TERMINAL,
+        "what cards pay at the terminal over what they pay anywhere, 2 bins an octave",
+        4,
+    ),
+    Bin(
+        "ratio_here",
+        20,
+        Needs.AMOUNT | Needs.CARD | Needs.TERMINAL,
+        "amount over the card's usual, divided by the terminal's price level, 2 bins an octave",
+    ),
+    Bin("ratio_here_fine", 38, Needs.AMOUNT | Needs.CARD | Needs.TERMINAL, "the same, 4 bins an octave"),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
-RHYTHM = "rhythm"
+RHYTHM, PLACE = "rhythm", "place"
 CIRCUMSTANCES, PURCHASE, HOLDER = "circumstances", "purchase", "holder"
-FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, RHYTHM, CIRCUMSTANCES, PURCHASE, HOLDER)
+FAMILIES = (AMOUNT, CARD, SPIKES, TERMINAL, MEETING, RHYTHM, PLACE, CIRCUMSTANCES, PURCHASE, HOLDER)
 """What a reason can be about; terms of one family are summed into one reason."""
 
 
@@ -110,7 +134,11 @@ class Term(msgspec.Struct, frozen=True):
     @property
     def is_rare(self) -> bool:
         """Whether transactions with all its fields may lack it, their values being usual."""
-        return any(name in _BY_NAME and _BY_NAME[name].usual is not None for name in self.of)
+        return any(map(_is_rare, self.of))
+
+
+def _is_rare(name: str) -> bool:
+    return name in _BY_NAME and _BY_NAME[name].usual is not None
 
 
 _BY_NAME = {found.name: found for found in BINS}
@@ -153,6 +181,15 @@ TERMS = (
     # of a transaction at an hour when few pay, or of a card used unusually often
     Term(RHYTHM, ("hour_rarity",)),
     Term(RHYTHM, ("pace",)),
+    # of a card at a terminal new to it, and of amounts by what is usual at the terminal
+    Term(PLACE, ("novelty",)),
+    Term(PLACE, ("novelty", "ratio_here")),
+    Term(PLACE, ("novelty", "pace_fine")),
+    Term(PLACE, ("novelty", "hour_share")),
+    Term(PLACE, ("astray",)),
+    Term(PLACE, ("novelty", "astray")),
+    Term(PLACE, ("ratio_here_fine",)),
+    Term(PLACE, ("ratio_here", "price_level")),
 )
 """Every term there is or was, in the order in which they came: append only."""
 
@@ -238,7 +275,8 @@ def assembler(fields: Needs) -> Assembler:
     terminal no term remains: an amount alone is left to the crosses.
     """
     keys: list[str] = []
-    rare: list[str] = []
+    common: list[str] = []
+    usual: dict[str, str] = {}
     ranges: dict[str, object] = {"__builtins__": {}}
     for place, term in enumerate(STATE_TERMS):
         needs = Needs(0)
@@ -248,10 +286,14 @@ def assembler(fields: Needs) -> Assembler:
             index = f"({index}) * {_BY_NAME[name].size} + {name}" if index else name
         if needs in fields and fields & (Needs.CARD | Needs.TERMINAL):
             ranges[f"keys_{place}"] = _KEY_OBJECTS[term.name]
-            (rare if term.is_rare else keys).append(f"keys_{place}[{index}]")
+            key = f"keys_{place}[{index}], "
+            keys.append(f"*{key}" if term.is_rare else key)
+            if term.is_rare:
+                usual |= {name: f"{name} == {_BY_NAME[name].usual}" for name in term.of if _is_rare(name)}
+            else:
+                common.append(key)
     arguments = ", ".join(found.name for found in BINS)
-    source = (
-        f"lambda {arguments}: ({''.join(key + ', ' for key in keys)}){''.join(' + ' + one for one in rare)}"
-    )
-    built: Assembler = eval(source, ranges)  # noqa: S307  names and numbers of this module only
+    # Most transactions are usual in everything: they are spared the terms that would give them no key.
+    source = f"({''.join(common)}) if {' and '.join(usual.values()) or True} else ({''.join(keys)})"
+    built: Assembler = eval(f"lambda {arguments}: {source}", ranges)  # noqa: S307  names and numbers of this module only
     return built

@@ -37,6 +37,8 @@ class Customer:
     ml: float = 0.0
     vl: float = 0.0
     times: list[float] = field(default_factory=list)
+    visits: list[str] = field(default_factory=list)
+    strange: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Terminal:
     n7: float = 0.0
     f7: float = 0.0
     lt: float = LONG_AGO
+    octaves: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -73,6 +76,7 @@ class PlainModel:
     pn: int = 1
     pf: int = 1
     hours: list[float] = field(default_factory=list)
+    octaves: list[float] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     terminals: dict[str, Terminal] = field(default_factory=dict)
 
@@ -135,6 +139,8 @@ class PlainModel:
             pairs.append((110_267, 0, 1, hr))
         if pc > 0:
             pairs.append((110_274, 0, 1, pc))
+        near, new = self.place_pairs(c, m, t, terminal, r, share)
+        pairs += near
         keys = [offset + first * size + second for offset, first, size, second in pairs]
 
         if r >= 1:
@@ -148,10 +154,9 @@ class PlainModel:
         c.ml += mu + d
         c.vl += d * d
         self.var += (d * d - self.var) / min(self.gn + 100, self.window)
-        c.n += 1
-        c.times.append(t)
         self.gn += 1
         self.hours.append(hour)
+        self.visit(c, t, terminal, new)
         return keys, r, a
 
     def pace(self, c: Customer, t: float) -> float:
@@ -169,6 +174,73 @@ class PlainModel:
         span = 30 * (1 - exp(-age / 30))
         return (recent * exp(-gone) + 0.25) / ((steady * exp(-gone / 30) + 1) / (span + 1) + 0.25)
 
+    def visit(self, c: Customer, t: float, terminal: str, new: int) -> None:
+        """Remember when and where a customer paid."""
+        c.n += 1
+        c.times.append(t)
+        c.visits.append(terminal)
+        if new:
+            c.strange.append(t)
+
+    def place_pairs(  # noqa: PLR0917
+        self, c: Customer, m: Terminal, t: float, terminal: str, r: float, share: float
+    ) -> tuple[list[tuple[int, int, int, int]], int]:
+        """What the place says, of a customer and of an amount; and the bin of its novelty."""
+        level = self.level(m)
+        here = 0.0 if r == 0 else 2 ** (log2(r) - level)
+        r2h, r4h = (grid(here, -4, 5, steps) if here else 0 for steps in (2, 4))
+        once_in = self.novelty(c, terminal)
+        new = min(floor(2 * log2(once_in)), 7) if once_in >= 2**0.5 else 0
+        lost = self.astray(c, t)
+        lb = grid(lost, -2, 3, 2) if lost else 0
+        vb = min(max(floor(2 * level + 0.5), -4), 4)
+        pairs = []
+        if new:
+            pairs += [
+                (110_282, 0, 1, new),
+                (110_290, new, 20, r2h),
+                (110_450, new, 14, grid(self.pace(c, t), -2, 4, 2)),
+                (110_562, new, 10, grid(share, -6, 2, 1)),
+            ]
+        if lb:
+            pairs.append((110_642, 0, 1, lb))
+        if new and lb:
+            pairs.append((110_654, new, 12, lb))
+        pairs.append((110_750, 0, 1, r4h))
+        if vb:
+            pairs.append((110_788, r2h, 9, vb + 4))
+        return pairs, new
+
+    def novelty(self, c: Customer, terminal: str) -> float:
+        """Once in how many payments a customer pays somewhere new, 0 at one of the last 16 places."""
+        if len(c.visits) < 4 or terminal in c.visits[-16:]:
+            return 0.0
+        placed = moved = 0.0
+        for number, then in enumerate(c.visits):
+            placed = placed * 0.98 + 1
+            moved = moved * 0.98 + (then not in c.visits[max(number - 16, 0) : number])
+        return (placed + 2) / (moved + 1)
+
+    def astray(self, c: Customer, t: float) -> float:
+        """Payments at new places, faded within a day, each step of time only forward."""
+        lost, newest = 0.0, None
+        strange = list(c.strange)
+        for then in c.times:
+            if newest is not None and then > newest:
+                lost *= exp(-(then - newest) / 86400)
+            newest = then if newest is None else max(newest, then)
+            if strange and strange[0] == then:
+                strange.pop(0)
+                lost += 1
+        return lost * exp(-max(t - newest, 0.0) / 86400) if newest is not None else 0.0
+
+    def level(self, m: Terminal) -> float:
+        """Octaves by which customers pay more at a terminal than anywhere."""
+        if not m.octaves:
+            return 0.0
+        overall = sum(self.octaves) / len(self.octaves)
+        return sum(one - overall for one in m.octaves) / (len(m.octaves) + 5)
+
     def label(self, t0: float, terminal: str, r: float, a: float, fraud: bool) -> None:
         """Take in the label of a payment made at ``t0``."""
         self.n += 1
@@ -179,6 +251,9 @@ class PlainModel:
             self.rf[look(r, -4)] += 1
             self.af[look(a, -6)] += 1
         m = self.terminals.setdefault(terminal, Terminal())
+        if not fraud and r > 0:
+            for octaves in (self.octaves, m.octaves):
+                octaves.append(floor(256 * min(max(log2(r), -4.0), 4.0) + 0.5) / 256)
         dt = t0 - m.lt
         e3, e7 = (exp(-dt / 3 / 86400), exp(-dt / 7 / 86400)) if dt > 0 else (1.0, 1.0)
         m.lt = max(t0, m.lt)

@@ -11,7 +11,7 @@ from river import linear_model, optim
 
 from fraudstream.core.evaluation import average_precision, card_precision, evaluate
 from fraudstream.core.features import observe
-from fraudstream.core.history import CardHistory, CurrencyMeans
+from fraudstream.core.history import CardHistory, CurrencyMeans, place_of
 from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.look_tables import LookTables
@@ -39,7 +39,7 @@ class Fast:
         self.means = self.means or CurrencyMeans.starting_with(amount)
         history = self.cards.setdefault(card, CardHistory())
         risk = self.risks.get(terminal, UNKNOWN)
-        seen = observe(t, amount, self.means, history, risk, self.tables)
+        seen = observe(t, amount, self.means, history, risk, self.tables, place_of(terminal))
         seen.fold_into(history, self.offset)
         self.means.fold(self.offset, t, amount, seen.deviation_squared, self.window)
         self.offset += 1

@@ -30,7 +30,7 @@ from fraudstream.core.movement import (
 )
 from fraudstream.core.scoring import PartitionState
 from fraudstream.core.serving import ServingModel
-from fraudstream.core.terms import BINS, CROSS_TERMS, STARTS
+from fraudstream.core.terms import CROSS_TERMS, STARTS, STATE_TERMS
 from fraudstream.core.unexplained import MOST_LOSS, MOST_SURPRISES, SAME_TERMINAL, Unexplained, clipped_loss
 from fraudstream.settings import Settings
 from tests.model_building import street_purchase, transaction
@@ -38,8 +38,10 @@ from tests.model_building import street_purchase, transaction
 MIDNIGHT = 20_000 * 24
 
 
-def test_every_bin_of_the_model_is_an_aspect_and_each_place_belongs_to_one() -> None:
-    assert {one.name for one in ASPECTS[:-2]} == {one.name for one in BINS if one.usual is None}
+def test_every_bin_that_common_terms_have_is_an_aspect_and_each_place_belongs_to_one() -> None:
+    assert {one.name for one in ASPECTS[:-2]} == {
+        name for term in STATE_TERMS if not term.is_rare for name in term.of
+    }
     ends = [one.start + one.size for one in ASPECTS]
     assert [one.start for one in ASPECTS] == [0, *ends[:-1]]
     assert ends[-1] == PLACES

@@ -204,7 +204,7 @@ def test_keys_rise_also_where_a_term_behind_the_crosses_applies() -> None:
     history = CardHistory(count=900, recent=9.0, steady=30.0, seen_at=NOON.timestamp(), since=-1e9)
     made = scored(street_purchase(card_id="c", terminal_id="m"), 0, PartitionState(cards={"c": history}))
 
-    assert TERMS[TERM_OF[made.keys[-1]]].name == "pace"
+    assert "pace" in {TERMS[TERM_OF[key]].name for key in made.keys}
     assert list(made.keys) == sorted(made.keys)
 
 

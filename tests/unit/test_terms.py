@@ -1,14 +1,16 @@
 """The table of terms: ranges, names, checksum, and keys of transactions that lack fields."""
 
+import math
+
 import msgspec
 import pytest
 
 from fraudstream.core import terms
 from fraudstream.core.features import grid, observe
-from fraudstream.core.history import CardHistory, CurrencyMeans
+from fraudstream.core.history import CardHistory, CurrencyMeans, place_of
 from fraudstream.core.look_tables import LookTables
-from fraudstream.core.risk import UNKNOWN
-from fraudstream.core.terms import FAMILIES, KEYS, SIZES, STARTS, TERM_OF, TERMS, terms_checksum
+from fraudstream.core.risk import UNKNOWN, EntityRisk, correct_label, note_label
+from fraudstream.core.terms import FAMILIES, KEYS, RARE_TERMS, SIZES, STARTS, TERM_OF, TERMS, terms_checksum
 
 
 def test_key_ranges_of_terms_follow_one_another_without_gap() -> None:
@@ -36,6 +38,8 @@ def test_a_key_once_given_keeps_its_meaning() -> None:
         *("circumstances * residence_country 8192",),
         *("circumstances * gender * card_type * entry_mode * merchant_group 8192",),
         *("circumstances * bank * gender 8192", "hour_rarity 7", "pace 8"),
+        *("novelty 8", "novelty * ratio_here 160", "novelty * pace_fine 112", "novelty * hour_share 80"),
+        *("astray 12", "novelty * astray 96", "ratio_here_fine 38", "ratio_here * price_level 180"),
     )
     assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
 
@@ -59,7 +63,7 @@ def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.Monke
             True,
             True,
             True,
-            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5},
+            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5, "place": 1},
         ),
         (True, True, False, {"amount": 1, "card": 4, "spikes": 5}),
         (True, False, True, {"amount": 1, "terminal": 4}),
@@ -143,7 +147,7 @@ def test_a_rare_term_is_there_for_unusual_values_only(
 
     seen = observe(168 * 3_600.0, 50.0, means, history, UNKNOWN, LookTables())
 
-    assert [TERMS[TERM_OF[key]].name for key in seen.keys[19:]] == rare
+    assert [TERMS[TERM_OF[key]].name for key in seen.keys if TERM_OF[key] in RARE_TERMS] == rare
 
 
 @pytest.mark.parametrize("low", [-6, -1, 0])
@@ -154,3 +158,77 @@ def test_a_grid_has_an_edge_at_every_power_of_two_it_spans(low: int, steps: int)
     assert edges == [steps * octave + 1 for octave in range(6)]
     assert grid(0.0, low, high, steps) == 0
     assert grid(1e9, low, high, steps) == steps * 5 + 1
+
+
+NOVEL = ["novelty", "novelty * ratio_here", "novelty * pace_fine", "novelty * hour_share"]
+FAVOURITES = [place_of(name) for name in ("home", "shop", "home", "pub")]
+
+
+@pytest.mark.parametrize(
+    ("places", "placed", "moved", "terminal", "novelty", "names"),
+    [
+        (FAVOURITES, 40.0, 0.0, "home", 0.0, []),
+        (FAVOURITES, 40.0, 0.0, "abroad", 42.0, NOVEL),
+        (FAVOURITES, 40.0, 20.0, "abroad", 2.0, NOVEL),
+        (FAVOURITES, 40.0, 40.0, "abroad", 42 / 41, []),
+        (FAVOURITES[:3], 3.0, 0.0, "abroad", 0.0, []),
+    ],
+    ids=["known place", "never elsewhere", "now and then", "always elsewhere", "card hardly known"],
+)
+def test_a_new_terminal_counts_for_a_card_that_seldom_changes(  # noqa: PLR0917
+    places: list[int], placed: float, moved: float, terminal: str, novelty: float, names: list[str]
+) -> None:
+    history = CardHistory(count=9, amounts=9.0, places=list(places), placed=placed, moved=moved)
+    means = CurrencyMeans.starting_with(50.0)
+
+    seen = observe(1e9, 50.0, means, history, UNKNOWN, LookTables(), place_of(terminal))
+
+    assert seen.novelty == pytest.approx(novelty)
+    found = [TERMS[TERM_OF[key]].name for key in seen.keys if TERM_OF[key] in RARE_TERMS]
+    assert [name for name in found if name.startswith("novelty")] == names
+
+
+def test_a_card_forgets_all_but_its_last_places_and_its_straying_within_a_day() -> None:
+    history, means = CardHistory(), CurrencyMeans.starting_with(50.0)
+    day = 86_400.0
+
+    for number in range(40):
+        name = "home" if number < 39 else "abroad"
+        seen = observe(number * day, 50.0, means, history, UNKNOWN, LookTables(), place_of(name))
+        seen.fold_into(history, number)
+
+    assert len(history.places) == 16
+    assert history.places[-2:] == [place_of("home"), place_of("abroad")]
+    assert history.astray == 1.0
+    later = observe(41 * day, 50.0, means, history, UNKNOWN, LookTables(), place_of("home"))
+    assert later.astray == pytest.approx(math.exp(-2.0))
+    assert later.novelty == 0.0
+
+
+@pytest.mark.parametrize("fraud", [False, True])
+def test_an_amount_is_measured_by_what_genuine_cards_pay_at_its_terminal(fraud: bool) -> None:
+    tables, dear, plain = LookTables(), EntityRisk(), EntityRisk()
+    for at in range(200):
+        note_label(dear, tables, float(at), 4.0, 4.0, fraud)
+        note_label(plain, tables, float(at), 1.0, 1.0, False)
+    history, means = CardHistory(count=9, amounts=9.0), CurrencyMeans.starting_with(50.0)
+
+    there = observe(1e9, 200.0, means, history, dear, tables)
+    elsewhere = observe(1e9, 200.0, means, history, plain, tables)
+
+    assert there.ratio == elsewhere.ratio == 4.0
+    assert there.level - elsewhere.level == (0.0 if fraud else pytest.approx(2.0, abs=0.1))
+
+
+def test_a_corrected_label_leaves_the_price_levels_as_if_it_had_been_right() -> None:
+    tables, risk, right, right_risk = LookTables(), EntityRisk(), LookTables(), EntityRisk()
+    for at, ratio in enumerate((0.5, 2.0, 8.0)):
+        note_label(risk, tables, float(at), ratio, 1.0, ratio == 2.0)
+        if ratio != 8.0:
+            note_label(right_risk, right, float(at), ratio, 1.0, False)
+
+    correct_label(risk, tables, 1.0, 2.0, 1.0, False)
+    correct_label(risk, tables, 2.0, 8.0, 1.0, True)
+
+    assert (tables.levels, tables.level_sum) == (right.levels, right.level_sum) == (2, 0.0)
+    assert (risk.levels, risk.level_sum) == (right_risk.levels, right_risk.level_sum)
