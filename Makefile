@@ -31,7 +31,7 @@ $(BIN)/python:
 $(VENV)/.product: requirements.lock setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing fraudstream into $(VENV)"
 	@$(PIP) --constraint requirements.lock setuptools wheel
-	@$(PIP) --constraint requirements.lock --no-build-isolation --editable '.[embedded]'
+	@PYTHONWARNINGS=ignore $(PIP) --constraint requirements.lock --no-build-isolation --editable '.[embedded]'
 	@touch $@
 
 # What tests and checks need beside it.

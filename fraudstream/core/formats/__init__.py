@@ -1,0 +1,1 @@
+"""Wire formats that come with the product, one file each."""
