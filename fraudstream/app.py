@@ -27,6 +27,7 @@ from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import SliceScheduler
+from fraudstream.delivery.stopping import PromptWorker
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.watch import Watch
 from fraudstream.errors import InvalidSettings, StoreUnavailable
@@ -78,6 +79,7 @@ class AgentApp(faust.App):
             stream_buffer_maxsize=16,  # slices, not records
             stream_wait_empty=True,
             worker_redirect_stdouts=False,
+            Worker=PromptWorker,
             ConsumerScheduler=SliceScheduler,
             TableManager=QuickTables,
             **options,

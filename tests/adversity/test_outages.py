@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from fraudstream.delivery.stopping import STOP_SECONDS
 from tests.adversity.exactness import assert_exact
 from tests.adversity.load import PARTITIONS, Answers, Memory, Probe, SteadyLoad
 from tests.services import KafkaServer, MariaDbServer, MongoServer, Server
@@ -123,6 +124,32 @@ def test_each_service_goes_away_in_turn_and_nothing_is_lost_doubled_or_kept_sile
         assert highest < usual + MEMORY_GROWTH_BYTES
         supervisor.terminate()
         assert supervisor.wait(60) == 0
+    finally:
+        stack.close()
+
+
+def test_workers_told_to_stop_while_everything_is_away_end_before_an_orchestrator_kills_them(
+    tmp_path: Path, own_kafka: Callable[..., KafkaServer], own_mongo: Callable[..., MongoServer]
+) -> None:
+    kafka, mongo = own_kafka(), own_mongo()
+    stack = Stack(tmp_path, kafka.url, mongo.url, "mysql://nobody@127.0.0.1:1/none", "")
+    stack.create_topics()
+    started = []
+    try:
+        for role in ("scoring", "sinks", "learning"):
+            port = free_port()
+            started.append((role, stack.start(role, METRICS_PORT=port), Probe(port)))
+        for role, _, probe in started:
+            wait_until(lambda probe=probe: set(probe.missing()) <= {"counts"}, f"{role} is ready", 60)
+        with away(kafka), away(mongo):
+            for role, _, probe in started:
+                wait_until(lambda probe=probe: "kafka" in probe.missing(), f"{role} misses the broker", 30)
+            told = time.monotonic()
+            for _, worker, _ in started:
+                worker.terminate()
+            for role, worker, _ in started:
+                worker.wait(STOP_SECONDS + 5)
+                print(f"{role} ended {time.monotonic() - told:.1f} s after, with {worker.returncode}")
     finally:
         stack.close()
 

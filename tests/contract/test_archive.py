@@ -81,6 +81,23 @@ async def test_what_is_found_is_what_was_scored(archive: Archive) -> None:
     assert decoded(found.classification) == scored
 
 
+async def test_ids_that_end_alike_are_told_apart_whatever_characters_they_have(archive: Archive) -> None:
+    ids = (
+        "a-00000001",
+        "b-00000001",
+        "00000001",
+        "1",
+        "nul\x00byte",
+        "nul\x00other",
+        "é🂡-longer-than-eight-é🂡",
+    )
+    await archive.store(
+        encoded(*(classification(number, transaction_id=one) for number, one in enumerate(ids)))
+    )
+    found = await archive.find([label(transaction_id=one) for one in ids])
+    assert [[one.source.offset for one in some] for some in found] == [[n] for n in range(len(ids))]
+
+
 async def test_free_field_names_come_back_as_they_were(archive: Archive) -> None:
     names = ("$where", "a.b", "", ".", "nul\x00byte", "£ £", "_id")
     scored = classification(1, attributes={name: f"value of {name}" for name in names})
