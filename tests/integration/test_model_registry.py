@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fraudstream.core.registry import Refusal
+from fraudstream.core.registry import Entry, Refusal, Relearn
 from tests.model_rounds import (
     POISONER,
     PlainHistory,
@@ -30,6 +30,11 @@ BEFORE, BETWEEN, AFTER = 11, 2, 2
 def position(document: dict[str, Any]) -> str:
     source = document["source"]
     return f"{source['epoch']}-{source['partition']}-{source['offset']}"
+
+
+def commanded(stack: Stack) -> Entry:
+    """Return the newest version that a command led to; others may have followed it already."""
+    return [entry for entry in entries(stack) if entry.command is not None][-1]
 
 
 def check_versions(stack: Stack, rounds: Rounds) -> None:
@@ -55,8 +60,7 @@ def test_decisions_of_ten_versions_come_out_equal_before_between_and_after_a_rol
     rounds.play(BEFORE)
     target = entries(installation)[len(entries(installation)) // 2]
     print(installation.run("model", "rollback", str(target.version), "--reason", "a try").stdout)
-    rolled = entries(installation)[-1]
-    assert rolled.command is not None
+    rolled = commanded(installation)
     assert (rolled.parent, rolled.learned) == (target.version, target.learned)
     assert rolled.training_offset == newest(installation).training_offset
     check_versions(installation, rounds)
@@ -67,8 +71,8 @@ def test_decisions_of_ten_versions_come_out_equal_before_between_and_after_a_rol
     learning.wait()
     learning = installation.start("learning")
     print(installation.run("model", "relearn", "--without", POISONER, "--reason", "poison").stdout)
-    relearned = entries(installation)[-1]
-    assert relearned.command is not None
+    relearned = commanded(installation)
+    assert isinstance(relearned.command, Relearn)
     assert relearned.command.without == (POISONER,)
     assert relearned.learned == rounds.labelled - len(range(0, rounds.labelled, 3))
     time.sleep(0.5)
