@@ -8,13 +8,14 @@ supervises one process a role.
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import importlib
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import mode
@@ -243,11 +244,12 @@ class ProcessServices(mode.Service):
             await self.sleep(self.lag_interval_seconds)
 
 
-def run_worker(role: Role, settings: Settings) -> int:
-    """Run the agents of a role in this process until it is told to stop; return the exit status."""
+def run_worker(role: Role, settings: Settings) -> NoReturn:
+    """Run the agents of a role in this process until it is told to stop, and end it with the exit status."""
     import uvloop  # noqa: PLC0415 - only a worker needs it
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # the consumers' threads make loops of their own
+    faulthandler.enable()  # a crash in C leaves its stacks in the log
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(settings, role)
@@ -258,7 +260,6 @@ def run_worker(role: Role, settings: Settings) -> int:
     worker = app.Worker(loop=loop, quiet=True, loglevel=None, redirect_stdouts=False, override_logging=False)
     worker.spinner = None  # it writes control characters to the log of whoever supervises us
     worker.execute_from_commandline()
-    return 0
 
 
 def __getattr__(name: str) -> Any:

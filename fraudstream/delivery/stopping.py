@@ -37,6 +37,10 @@ def stop_process(reason: str, status: ExitStatus = ExitStatus.FAULT) -> NoReturn
     log.critical(
         "worker stops: %s", reason, exc_info=sys.exc_info()[0] is not None and status is ExitStatus.FAULT
     )
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
     for handler in logging.getLogger().handlers:
         handler.flush()
     for stream in (sys.stdout, sys.stderr):
@@ -57,3 +61,14 @@ class PromptWorker(faust.Worker):
         late.daemon = True
         late.start()
         await super().stop()
+
+    def execute_from_commandline(self) -> NoReturn:
+        """Run until told to stop, then end the process.
+
+        Not by way of the interpreter's end: threads of consumers, which run in C, may outlive the loop by a
+        moment, and were seen to crash when the interpreter was taken from under them.
+        """
+        try:
+            super().execute_from_commandline()
+        except SystemExit as ended:
+            _leave(ended.code if isinstance(ended.code, int) else ExitStatus.FAULT)
