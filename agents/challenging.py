@@ -41,8 +41,6 @@ from tables.serving_model import STANDING_HEADER
 
 log = logging.getLogger(__name__)
 
-#: Header the publisher wants; nobody reads it here.
-REPORT_OFFSET_HEADER = "fraudstream-report-offset"
 #: How often it is looked whether there is something to do, and how often the state is published at most,
 #: unless labels pile up: it holds every challenger's weights.
 TICK_SECONDS, PUBLICATION_SECONDS = 0.5, 3.0
@@ -261,7 +259,7 @@ class RunChallengers:
         commands, self._commands = self._commands, []
         kept = {one.name: one for one in contest.kept()}
         states = topics.challenger_states.name
-        first = [
+        records = [
             *(AtomicRecord(states, key, value) for key, value in state_rows(contest, kept, self._stored)),
             *(
                 AtomicRecord(topics.challenger_reports.name, one.challenger.encode(), encode_report(one))
@@ -271,10 +269,10 @@ class RunChallengers:
                 AtomicRecord(topics.model_commands.name, one.id.encode(), encode_command(one))
                 for one in commands
             ),
+            AtomicRecord(states, CONTEST_KEY, encode_contest(contest.stored_state())),
         ]
         reached = contest.state.offset
-        last = AtomicRecord(states, CONTEST_KEY, encode_contest(contest.stored_state()))
-        await self._publisher.publish(first, last, REPORT_OFFSET_HEADER)
+        await self._publisher.publish(records)
         self._stored = set(kept)
         self._published = max(self._published, reached)
         self._show(reports)

@@ -35,8 +35,6 @@ from fraudstream.errors import InvalidMessage
 
 log = logging.getLogger(__name__)
 
-#: Header the publisher wants; nobody reads it here.
-ALARM_OFFSET_HEADER = "fraudstream-alarm-offset"
 #: How often it is looked whether there is something to publish, and how often metrics of movement are made.
 TICK_SECONDS, MOVEMENT_SECONDS = 1.0, 60.0
 
@@ -172,12 +170,16 @@ class WatchModel:
         """Publish both states and the alarms that arose since the last time: all of it, or nothing."""
         topics, alarms = self._context.topics, self._alarms
         self._alarms, self._changed = [], False
-        first = [
-            AtomicRecord(topics.model_alarms.name, one.key.encode(), encode_alarm(one)) for one in alarms
-        ]
-        first.append(AtomicRecord(topics.model_watch.name, LABELS_KEY, encode_watch(self._labels)))
-        last = AtomicRecord(topics.model_watch.name, TRAFFIC_KEY, encode_watch(self._traffic))
-        await self._publisher.publish(first, last, ALARM_OFFSET_HEADER)
+        await self._publisher.publish(
+            [
+                *(
+                    AtomicRecord(topics.model_alarms.name, one.key.encode(), encode_alarm(one))
+                    for one in alarms
+                ),
+                AtomicRecord(topics.model_watch.name, LABELS_KEY, encode_watch(self._labels)),
+                AtomicRecord(topics.model_watch.name, TRAFFIC_KEY, encode_watch(self._traffic)),
+            ]
+        )
         self._publishing = False
         for alarm in alarms:
             log.warning("model alarm", extra={"alarm": alarm.key, "meaning": alarm.text})

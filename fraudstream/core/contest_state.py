@@ -5,10 +5,10 @@ from datetime import datetime
 import msgspec
 
 from fraudstream.core.comparison import Comparison, DayPair, Verdict
+from fraudstream.core.decoding import decoder_of
 from fraudstream.core.model_design import STANDARD
 from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import Snapshot, encode_snapshot
-from fraudstream.errors import InvalidMessage
 
 
 class ContestState(msgspec.Struct, omit_defaults=True):
@@ -91,8 +91,6 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_state = msgspec.msgpack.Decoder(ContestState).decode
-_decode_kept = msgspec.msgpack.Decoder(Kept).decode
 encode_report = msgspec.json.Encoder().encode
 """Return a report as JSON."""
 
@@ -102,31 +100,9 @@ def encode_contest(state: ContestState | Kept) -> bytes:
     return _encode(state)
 
 
-def decode_contest(data: bytes) -> ContestState:
-    """Return the state of a contest.
-
-    Raises
-    ------
-    InvalidMessage
-        The bytes are none.
-    """
-    try:
-        return _decode_state(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault = f"expected the state of a contest: {error}"
-        raise InvalidMessage(fault) from error
+decode_contest = decoder_of(msgspec.msgpack.Decoder(ContestState).decode, "the state of a contest")
+"""Return the state of a contest of these bytes; others are an ``InvalidMessage``."""
 
 
-def decode_kept(data: bytes) -> Kept:
-    """Return the state of one challenger.
-
-    Raises
-    ------
-    InvalidMessage
-        The bytes are none.
-    """
-    try:
-        return _decode_kept(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault = f"expected the state of a challenger: {error}"
-        raise InvalidMessage(fault) from error
+decode_kept = decoder_of(msgspec.msgpack.Decoder(Kept).decode, "the state of a challenger")
+"""Return the state of one challenger of these bytes; others are an ``InvalidMessage``."""

@@ -4,9 +4,9 @@ from datetime import datetime
 
 import msgspec
 
+from fraudstream.core.decoding import decoder_of
 from fraudstream.core.registry import ModelCommand, command_name
 from fraudstream.core.snapshot import Snapshot, encode_snapshot
-from fraudstream.errors import InvalidMessage
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,19 +60,5 @@ def not_handed_over(command: ModelCommand, reason: str, at: datetime, serving: s
 encode_handover = msgspec.json.Encoder().encode
 """Return an answer as JSON."""
 
-_decode = msgspec.json.Decoder(Handover).decode
-
-
-def decode_handover(data: bytes | None) -> Handover:
-    """Return the answer of this JSON.
-
-    Raises
-    ------
-    InvalidMessage
-        It is none.
-    """
-    try:
-        return _decode(data or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault = f"expected an answer of the learner: {error}"
-        raise InvalidMessage(fault) from error
+decode_handover = decoder_of(msgspec.json.Decoder(Handover).decode, "an answer of the learner")
+"""Return the answer of this JSON; anything else is an ``InvalidMessage``."""

@@ -30,6 +30,7 @@ from typing import Self
 
 import msgspec
 
+from fraudstream.core.decoding import decoder_of
 from fraudstream.core.label_evidence import BINS, LEAST_SCORE, MOST_SCORE, SCORES, Shown, weigh
 from fraudstream.core.label_sources import source_name
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample
@@ -218,11 +219,7 @@ class LabelTrust(msgspec.Struct, array_like=True):
         """
         if not data:
             return cls()
-        try:
-            trust = msgspec.msgpack.decode(data, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            fault = f"expected accounts of label sources: {error}"
-            raise InvalidMessage(fault) from error
+        trust = decoder_of(msgspec.msgpack.Decoder(cls).decode, "accounts of label sources")(data)
         shown = [trust.everyone, trust.expected, *(one.shown for one in trust.accounts.values())]
         if any(len(one.genuine) != BINS or len(one.fraud) != BINS for one in shown):
             fault = f"expected accounts of label sources with {BINS} bins of scores, got others"

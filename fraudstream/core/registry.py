@@ -10,12 +10,12 @@ from typing import Annotated, Self
 
 import msgspec
 
+from fraudstream.core.decoding import decoder_of
 from fraudstream.core.label_sources import matches
 from fraudstream.core.learning import Limits
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.model_design import STANDARD
 from fraudstream.core.unexplained import clipped_loss
-from fraudstream.errors import InvalidMessage
 
 RECENT_LABELS = 4_000
 """Labels over which the running measures of a version are taken."""
@@ -223,10 +223,9 @@ def command_name(command: ModelCommand) -> str:
 
 
 _encoder = msgspec.json.Encoder()
-_record_decoder: msgspec.json.Decoder[Entry | Refusal] = msgspec.json.Decoder(Entry | Refusal)
-_command_decoder: msgspec.json.Decoder[ModelCommand] = msgspec.json.Decoder(ModelCommand)
-_standing_decoder = msgspec.json.Decoder(Standing)
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_records: msgspec.json.Decoder[Entry | Refusal] = msgspec.json.Decoder(Entry | Refusal)
+_commands: msgspec.json.Decoder[ModelCommand] = msgspec.json.Decoder(ModelCommand)
+_decode_standing = decoder_of(msgspec.json.Decoder(Standing).decode, "the standing of a learner")
 
 
 def encode_record(record: Entry | Refusal) -> bytes:
@@ -234,13 +233,8 @@ def encode_record(record: Entry | Refusal) -> bytes:
     return _encoder.encode(record)
 
 
-def decode_record(value: bytes | None) -> Entry | Refusal:
-    """Return a record of the registry; anything else is an ``InvalidMessage``."""
-    try:
-        return _record_decoder.decode(value or b"")
-    except _UNDECODABLE as error:
-        fault = f"expected a record of the model registry: {error}"
-        raise InvalidMessage(fault) from error
+decode_record = decoder_of(_records.decode, "a record of the model registry")
+"""Return a record of the registry; anything else is an ``InvalidMessage``."""
 
 
 def encode_command(command: ModelCommand) -> bytes:
@@ -248,13 +242,8 @@ def encode_command(command: ModelCommand) -> bytes:
     return _encoder.encode(command)
 
 
-def decode_command(value: bytes | None) -> ModelCommand:
-    """Return a command; anything else is an ``InvalidMessage``."""
-    try:
-        return _command_decoder.decode(value or b"")
-    except _UNDECODABLE as error:
-        fault = f"expected a model command: {error}"
-        raise InvalidMessage(fault) from error
+decode_command = decoder_of(_commands.decode, "a model command")
+"""Return a command; anything else is an ``InvalidMessage``."""
 
 
 def encode_standing(standing: Standing) -> bytes:
@@ -270,10 +259,4 @@ def decode_standing(value: bytes | None) -> Standing:
     InvalidMessage
         It is something else.
     """
-    if value is None:
-        return Standing()
-    try:
-        return _standing_decoder.decode(value)
-    except _UNDECODABLE as error:
-        fault = f"expected the standing of a learner: {error}"
-        raise InvalidMessage(fault) from error
+    return Standing() if value is None else _decode_standing(value)

@@ -2,11 +2,11 @@
 
 import msgspec
 
+from fraudstream.core.decoding import decoder_of
 from fraudstream.core.label_sources import source_name
 from fraudstream.core.label_trust import Held, Quarantine
 from fraudstream.core.learning import HeldExample
 from fraudstream.core.watching import Alarm, Detector, moment
-from fraudstream.errors import InvalidMessage
 
 _MEANING = {
     Held.INVENTS: "calls fraud what neither scores nor other sources do",
@@ -34,7 +34,6 @@ def source_alarm(quarantine: Quarantine) -> Alarm:
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(HeldExample).decode
 
 
 def held_key(held: HeldExample) -> bytes:
@@ -50,16 +49,5 @@ def encode_held(held: HeldExample) -> bytes:
     return _encode(held)
 
 
-def decode_held(data: bytes) -> HeldExample:
-    """Return the example held back of this JSON.
-
-    Raises
-    ------
-    InvalidMessage
-        It is none.
-    """
-    try:
-        return _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault = f"expected a training example held back: {error}"
-        raise InvalidMessage(fault) from error
+decode_held = decoder_of(msgspec.json.Decoder(HeldExample).decode, "a training example held back")
+"""Return the example held back of this JSON; anything else is an ``InvalidMessage``."""

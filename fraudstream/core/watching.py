@@ -15,12 +15,12 @@ import msgspec
 from fraudstream.core.adwin import AdaptiveWindow
 from fraudstream.core.aspects import place_of_amount, place_of_hour, places_of
 from fraudstream.core.calibration import Calibration
+from fraudstream.core.decoding import decoder_of
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.movement import Moved, Movement
 from fraudstream.core.quality import LiveQuality
 from fraudstream.core.terms import terms_checksum
 from fraudstream.core.unexplained import Unexplained, clipped_loss
-from fraudstream.errors import InvalidMessage
 
 LOSS_DELTA = 1e-6
 """Chance of a false alarm on the log loss of labels. At 1e-4 three quiet months raise four, at .002 nine."""
@@ -293,10 +293,11 @@ class TrafficWatch(msgspec.Struct):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_labels = msgspec.msgpack.Decoder(LabelWatch).decode
-_decode_traffic = msgspec.msgpack.Decoder(TrafficWatch).decode
+_decode_labels = decoder_of(msgspec.msgpack.Decoder(LabelWatch).decode, "the state of a watch over labels")
+_decode_traffic = decoder_of(
+    msgspec.msgpack.Decoder(TrafficWatch).decode, "the state of a watch over traffic"
+)
 _encode_alarm = msgspec.json.Encoder().encode
-_decode_alarm = msgspec.json.Decoder(Alarm).decode
 
 
 def encode_watch(watch: LabelWatch | TrafficWatch) -> bytes:
@@ -312,11 +313,7 @@ def decode_label_watch(data: bytes) -> LabelWatch:
     InvalidMessage
         They are no such state.
     """
-    try:
-        watch = _decode_labels(data)
-    except msgspec.MsgspecError as error:
-        fault = f"expected the state of a watch over labels: {error}"
-        raise InvalidMessage(fault) from error
+    watch = _decode_labels(data)
     if watch.terms != terms_checksum():
         watch.terms, watch.unexplained = terms_checksum(), Unexplained()
     return watch
@@ -330,11 +327,7 @@ def decode_traffic_watch(data: bytes) -> TrafficWatch:
     InvalidMessage
         They are no such state.
     """
-    try:
-        watch = _decode_traffic(data)
-    except msgspec.MsgspecError as error:
-        fault = f"expected the state of a watch over traffic: {error}"
-        raise InvalidMessage(fault) from error
+    watch = _decode_traffic(data)
     if watch.terms != terms_checksum():
         watch.terms = terms_checksum()
         watch.traffic, watch.alerts = Movement("traffic"), Movement("alerts")
@@ -346,16 +339,5 @@ def encode_alarm(alarm: Alarm) -> bytes:
     return _encode_alarm(alarm)
 
 
-def decode_alarm(data: bytes) -> Alarm:
-    """Return the alarm of this JSON.
-
-    Raises
-    ------
-    InvalidMessage
-        It is none.
-    """
-    try:
-        return _decode_alarm(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault = f"expected an alarm: {error}"
-        raise InvalidMessage(fault) from error
+decode_alarm = decoder_of(msgspec.json.Decoder(Alarm).decode, "an alarm")
+"""Return the alarm of this JSON; anything else is an ``InvalidMessage``."""

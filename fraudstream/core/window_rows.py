@@ -7,6 +7,7 @@ skip them.
 
 import msgspec
 
+from fraudstream.core.decoding import decoder_of
 from fraudstream.errors import InvalidMessage
 
 
@@ -37,8 +38,6 @@ class PartitionRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 encode_row = msgspec.msgpack.Encoder().encode
-_window = msgspec.msgpack.Decoder(WindowRow)
-_partition = msgspec.msgpack.Decoder(PartitionRow)
 
 
 def partition_key(source_partition: int) -> bytes:
@@ -77,19 +76,11 @@ def parse_key(key: bytes) -> tuple[int, int] | None:
     raise InvalidMessage(fault)
 
 
-def decode_window(value: bytes) -> WindowRow:
-    """Read a window's row; raises InvalidMessage if it is none."""
-    try:
-        return _window.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        fault = f"expected the row of a window: {exc}"
-        raise InvalidMessage(fault) from exc
+decode_window = decoder_of(msgspec.msgpack.Decoder(WindowRow).decode, "the row of a window")
+"""Read the row of a window; anything else is an ``InvalidMessage``."""
 
 
-def decode_partition(value: bytes) -> PartitionRow:
-    """Read a partition's own row; raises InvalidMessage if it is none."""
-    try:
-        return _partition.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        fault = f"expected the row of a partition's windows: {exc}"
-        raise InvalidMessage(fault) from exc
+decode_partition = decoder_of(
+    msgspec.msgpack.Decoder(PartitionRow).decode, "the row of a partition's windows"
+)
+"""Read the row of a partition's windows; anything else is an ``InvalidMessage``."""

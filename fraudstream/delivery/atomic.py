@@ -63,24 +63,10 @@ class AtomicPublisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def publish(self, first: Sequence[AtomicRecord], last: AtomicRecord, offset_header: str) -> int:
-        """Publish ``first``, then ``last``, and return the offset of ``last``.
-
-        A header of ``last`` names the highest offset of ``first``, or -1 if there is none. All become
-        visible together, or none: after any error nothing of it is visible.
-
-        Raises
-        ------
-        aiokafka.errors.ProducerFenced
-            Another process is the publisher now.
-        aiokafka.errors.KafkaError
-            The broker did not take them in time.
-        """
+    async def publish(self, records: Sequence[AtomicRecord]) -> list[int]:
+        """Publish records in their order, in a transaction of their own; return their offsets."""
         async with self.transaction() as send:
-            highest = max(await send(first), default=-1)
-            headers = (*last.headers, (offset_header, str(highest).encode()))
-            (offset,) = await send([last._replace(headers=headers)])
-        return offset
+            return await send(records)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Send]:

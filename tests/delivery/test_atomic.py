@@ -8,8 +8,6 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
 from fraudstream.delivery.logs import LogReader
 
-OFFSET_HEADER = "risk-offset"
-
 
 @pytest.fixture
 async def publishers(kafka_bootstrap: str, unique_name: str) -> AsyncIterator[Callable[[], AtomicPublisher]]:
@@ -31,21 +29,21 @@ async def reader(kafka_bootstrap: str) -> AsyncIterator[LogReader]:
     await made.stop()
 
 
-async def test_the_last_record_names_the_highest_offset_of_those_before_it(
+async def test_what_is_published_together_is_all_there_in_its_order_with_its_headers(
     publishers: Callable[[], AtomicPublisher], make_topic: Callable[..., str], reader: LogReader
 ) -> None:
     risks, models = make_topic("risks"), make_topic("models")
     publisher = publishers()
     await publisher.start()
     first = [AtomicRecord(risks, b"t%d" % number, b"risk") for number in range(3)]
-    assert await publisher.publish(first, AtomicRecord(models, b"m", b"1"), OFFSET_HEADER) == 0
+    last = AtomicRecord(models, b"m", b"1", (("by", b"me"),))
+    assert await publisher.publish([*first, last]) == [0, 1, 2, 0]
     found = await reader.last_record(models, 0)
     assert found is not None
-    assert dict(found.headers) == {OFFSET_HEADER: b"2"}
-    await publisher.publish([], AtomicRecord(models, b"m", b"2", (("by", b"me"),)), OFFSET_HEADER)
-    found = await reader.last_record(models, 0)
+    assert (found.value, dict(found.headers)) == (b"1", {"by": b"me"})
+    found = await reader.last_record(risks, 0)
     assert found is not None
-    assert dict(found.headers) == {"by": b"me", OFFSET_HEADER: b"-1"}
+    assert (found.key, found.offset) == (b"t2", 2)
 
 
 async def test_after_a_refusal_nothing_of_it_is_visible(
@@ -56,7 +54,7 @@ async def test_after_a_refusal_nothing_of_it_is_visible(
     await publisher.start()
     too_large = AtomicRecord(models, b"m", b"x" * 2_000_000)  # the topic takes one megabyte
     with pytest.raises(KafkaError):
-        await publisher.publish([AtomicRecord(risks, b"t", b"risk")], too_large, OFFSET_HEADER)
+        await publisher.publish([AtomicRecord(risks, b"t", b"risk"), too_large])
     assert await reader.last_record(risks, 0) is None
     assert await reader.last_record(models, 0) is None
 
@@ -68,15 +66,15 @@ async def test_whoever_starts_last_is_the_publisher(
     await older.start()
     await newer.start()
     with pytest.raises(ProducerFenced):
-        await older.publish([], AtomicRecord(made_topic, b"m", b"old"), OFFSET_HEADER)
-    await newer.publish([], AtomicRecord(made_topic, b"m", b"new"), OFFSET_HEADER)
+        await older.publish([AtomicRecord(made_topic, b"m", b"old")])
+    await newer.publish([AtomicRecord(made_topic, b"m", b"new")])
 
 
 async def test_starting_again_goes_on(publishers: Callable[[], AtomicPublisher], made_topic: str) -> None:
     publisher = publishers()
     await publisher.start()
     await publisher.start()
-    assert await publisher.publish([], AtomicRecord(made_topic, b"m", b"1"), OFFSET_HEADER) == 0
+    assert await publisher.publish([AtomicRecord(made_topic, b"m", b"1")]) == [0]
 
 
 async def test_a_transaction_tells_offsets_on_the_way_and_shows_nothing_when_it_fails(
