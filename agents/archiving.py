@@ -29,7 +29,7 @@ class ArchiveClassifications:
     def judge(self, part: RecordSlice) -> Work:
         """Store the whole slice; positions already there stay as they are."""
         encoded = [record.value for record in part.records if record.value and not is_claim(record)]
-        return Work(before=partial(self._store, encoded))
+        return Work(early=partial(self._store, encoded))
 
     async def _store(self, encoded: list[bytes]) -> None:
         await self._open()

@@ -23,7 +23,7 @@ from faust.app.base import BootStrategy
 
 from fraudstream.connections import faust_broker
 from fraudstream.context import WorkerContext
-from fraudstream.delivery.consumer import QuickTables, SliceTransport, install
+from fraudstream.delivery.consumer import Fetching, QuickTables, SliceTransport, install
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
@@ -44,6 +44,10 @@ TOPOLOGY: Mapping[Role, tuple[str, ...]] = {
     Role.CHALLENGING: ("agents.challenging",),
 }
 
+#: What agents behind scoring let gather at the broker, unless it takes longer than ``gather_ms``: a hundred
+#: classifications.
+GATHER_BYTES = 65_536
+
 
 class AgentApp(faust.App):
     """One agent with its lane, table and connections.
@@ -54,9 +58,11 @@ class AgentApp(faust.App):
         What the agents of this process share.
     name
         The agent's module name, such as ``scoring``; the consumer group is ``<prefix>fraudstream-<name>``.
+    gathers
+        Records may gather at the broker before this agent reads them.
     """
 
-    def __init__(self, context: WorkerContext, name: str, **options: Any) -> None:
+    def __init__(self, context: WorkerContext, name: str, *, gathers: bool, **options: Any) -> None:
         settings = context.settings
         self.context = context
         self.name = name
@@ -85,7 +91,12 @@ class AgentApp(faust.App):
             TableManager=QuickTables,
             **options,
         )
-        self.slice_transport: SliceTransport = install(self, settings.fetch_wait_ms)
+        self.slice_transport: SliceTransport = install(
+            self,
+            Fetching(GATHER_BYTES, settings.gather_ms)
+            if gathers
+            else Fetching(max_wait_ms=settings.fetch_wait_ms),
+        )
         self.producers = FencedProducers(str(self.conf.id), context.kafka)
         context.health.expect(f"{name} recovered", "partitions are not assigned yet")
 
@@ -173,7 +184,7 @@ def create_app(settings: Settings, role: Role, context: WorkerContext | None = N
     Connects to nothing.
     """
     shared = context or WorkerContext(settings)
-    apps = [_attach(shared, module) for module in TOPOLOGY[role]]
+    apps = [_attach(shared, module, gathers=role is not Role.SCORING) for module in TOPOLOGY[role]]
     first, *companions = apps
     for companion in companions:
         companion.boot_strategy = _HeadlessBoot(companion)
@@ -183,8 +194,8 @@ def create_app(settings: Settings, role: Role, context: WorkerContext | None = N
     return first
 
 
-def _attach(context: WorkerContext, module: str) -> AgentApp:
-    app = AgentApp(context, module.rpartition(".")[2])
+def _attach(context: WorkerContext, module: str, *, gathers: bool) -> AgentApp:
+    app = AgentApp(context, module.rpartition(".")[2], gathers=gathers)
     attach: Callable[[AgentApp], None] = importlib.import_module(module).attach
     attach(app)
     return app

@@ -172,7 +172,13 @@ class Settings(BaseSettings):
         default=20,
         ge=0,
         le=5000,
-        description="How long a broker may hold a fetch back: latency against idle requests.",
+        description="How long a broker may hold back a fetch of scoring that has nothing new to bring.",
+    )
+    gather_ms: int = Field(
+        default=50,
+        ge=0,
+        le=5000,
+        description="How long a broker gathers records for agents behind scoring: delay against requests.",
     )
     slice_size: int = Field(
         default=512, ge=1, le=10_000, description="Records of one partition handled together, at most."

@@ -3,26 +3,36 @@
 Every override names the stock behaviour it replaces. Private names relied on
 (``tests/delivery/test_private_names.py`` pins each): ``Consumer._add_gap``, ``Consumer._gap``,
 ``Consumer._get_active_partitions``, ``Consumer._is_changelog_tp``, ``Consumer._new_consumer_thread``,
-``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_max_wait_ms`` and
-``AIOKafkaConsumer._key_deserializer``.
+``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_min_bytes``,
+``AIOKafkaConsumer._fetch_max_wait_ms`` and ``AIOKafkaConsumer._key_deserializer``.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import faust
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from fraudstream.delivery import fetching
-from fraudstream.delivery.fetching import AS_UNPACKED
+from fraudstream.delivery import unpacking
 from fraudstream.delivery.slices import RecordSlice, is_sliced
 
 if TYPE_CHECKING:
     from fraudstream.delivery.lane import Lane
+
+
+class Fetching(NamedTuple):
+    """When a broker answers a fetch: once it has so many bytes, or has waited so long for them.
+
+    A request costs a broker and its reader about as much as a hundred records, so readers that need not be
+    the first to know let records gather.
+    """
+
+    min_bytes: int = 1
+    max_wait_ms: int = 20
 
 
 class SliceConsumerThread(driver.AIOKafkaConsumerThread):
@@ -34,8 +44,10 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = cast(SliceTransport, transport).fetch_wait_ms
-        consumer._key_deserializer = AS_UNPACKED
+        fetching = cast(SliceTransport, transport).fetching
+        consumer._fetch_min_bytes = fetching.min_bytes
+        consumer._fetch_max_wait_ms = fetching.max_wait_ms
+        consumer._key_deserializer = unpacking.AS_UNPACKED
         return consumer
 
     async def on_thread_stop(self) -> None:
@@ -174,9 +186,7 @@ class SliceTransport(driver.Transport):
 
     Consumer = SliceConsumer
     lane: "Lane | None" = None
-    #: How long the broker may wait for more records before it answers a fetch: latency against requests a
-    #: second.
-    fetch_wait_ms = 20
+    fetching = Fetching()
 
 
 class QuickTables(TableManager):
@@ -187,10 +197,10 @@ class QuickTables(TableManager):
         await super().sleep(0.02 if n == 1.0 else n, **kwargs)
 
 
-def install(app: faust.App, fetch_wait_ms: int) -> SliceTransport:
+def install(app: faust.App, fetching: Fetching) -> SliceTransport:
     """Give an app the transport above, before anything has asked for its consumer."""
     transport = SliceTransport(app.conf.broker_consumer, app)
-    transport.fetch_wait_ms = fetch_wait_ms
-    fetching.install()
+    transport.fetching = fetching
+    unpacking.install()
     app.transport = transport
     return transport

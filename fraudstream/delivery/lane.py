@@ -42,7 +42,7 @@ FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
 class _Pending:
     event: EventT[Any] | None  # None: work of a timer, nothing to acknowledge
     work: Work
-    last_offset: int
+    early: asyncio.Task[None] | None
     queued_at: float
 
 
@@ -101,6 +101,7 @@ class Lane:
         self._handler: SliceHandler | None = None
         self._queues: dict[int, asyncio.Queue[_Pending]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._early: set[asyncio.Task[None]] = set()
         self._held: set[int] = set()
         self._letting_go = asyncio.Event()
         self._tails: dict[int, int] = {}
@@ -147,7 +148,7 @@ class Lane:
             stop_process(str(exc), ExitStatus.REFUSED)
         except BaseException:  # noqa: BLE001 - whatever it was, this slice must not be marked
             stop_process(f"{self.name} could not judge {part!r}")
-        self.put(part.partition, work, event=event, last_offset=part.offset)
+        self.put(part.partition, work, event=event)
 
     async def _unless_letting_go(self, waiting: Awaitable[None]) -> None:
         """Wait, but never so long that a rebalance waits too."""
@@ -161,9 +162,7 @@ class Lane:
             raise _LetGo
         await both[0]
 
-    def put(
-        self, partition: int, work: Work, *, event: EventT[Any] | None = None, last_offset: int = -1
-    ) -> None:
+    def put(self, partition: int, work: Work, *, event: EventT[Any] | None = None) -> None:
         """Queue work for a partition behind what is already there; a timer's work has no event."""
         queue = self._queues.get(partition)
         if queue is None:
@@ -172,13 +171,26 @@ class Lane:
                 self._deliver(partition, queue), name=f"{self.name}-{partition}"
             )
         self._unfinished[partition] += 1
-        queue.put_nowait(_Pending(event, work, last_offset, time.monotonic()))
+        queue.put_nowait(_Pending(event, work, self._start_early(work), time.monotonic()))
         self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
         if event is not None:
             self.metrics.pending_records.labels(agent=self.name).inc(len(_slice_of(event)))
         if queue.qsize() >= HIGH and partition not in self._held:
             self._held.add(partition)
             self._consumer.hold(TP(self.source, partition))
+
+    def _start_early(self, work: Work) -> asyncio.Task[None] | None:
+        if work.early is None:
+            return None
+        task = asyncio.create_task(self._until_available(work.early), name=f"{self.name}-early")
+        self._early.add(task)
+        task.add_done_callback(self._early_ended)
+        return task
+
+    def _early_ended(self, task: asyncio.Task[None]) -> None:
+        self._early.discard(task)
+        if not task.cancelled():
+            task.exception()  # told by whoever awaits it; nobody does once the partition has moved
 
     def pending(self) -> int:
         """Return how many slices are judged and not yet durable."""
@@ -230,7 +242,8 @@ class Lane:
     async def _checkpoint(self, partition: int, pending: _Pending) -> None:
         """Make one slice's work durable, in this order, and only then let its offsets be committed.
 
-        1. ``before``: stores are written and looked up, retried while they are down.
+        1. ``early``, which began when the slice was queued, then ``before``: stores are written and looked
+           up, retried while they are down.
         2. Notices, then outputs are published and every acknowledgement awaited. Of an aligned lane,
         records at or
            below the published tail are left out: an earlier run of this slice published them.
@@ -244,6 +257,8 @@ class Lane:
         position, outputs by the tail, table entries by their applied offset.
         """
         work = pending.work
+        if pending.early is not None:
+            await pending.early
         if work.before is not None:
             await self._until_available(work.before)
         self._refuse_if_lost(partition, pending)
@@ -344,9 +359,10 @@ class Lane:
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self.source)
         self._letting_go.set()
         clean = {partition for partition in self.owned if not self._unfinished[partition]} - self._ahead
-        for task in self._tasks.values():
+        running = [*self._tasks.values(), *self._early]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         self._tasks.clear()
         self._queues.clear()
         self._held.clear()

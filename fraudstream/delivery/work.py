@@ -16,8 +16,11 @@ class Work:
 
     Attributes
     ----------
+    early
+        Started when the slice is queued, beside that of slices before it, and awaited first of all: writing
+        to a store what may be written in any order. Repeated like ``before``, and repeatable as a whole.
     before
-        Awaited first, and again after a pause for as long as it raises ``StoreUnavailable``: writing to a
+        Awaited next, and again after a pause for as long as it raises ``StoreUnavailable``: writing to a
         store, or looking something up and adding to the fields below. Must be repeatable as a whole.
     outputs
         Records for the lane's output topic.
@@ -32,6 +35,7 @@ class Work:
         Called when the slice may be committed; for counters.
     """
 
+    early: Callable[[], Awaitable[None]] | None = None
     before: Callable[[], Awaitable[None]] | None = None
     outputs: list[OutRecord] = field(default_factory=list)
     notices: dict[str, list[OutRecord]] = field(default_factory=dict)

@@ -128,7 +128,7 @@ def main() -> None:
     settings = Settings.load(os.environ)
     configure_logs(settings)
     context = WorkerContext(settings)
-    app = AgentApp(context, "scoring")
+    app = AgentApp(context, "scoring", gathers=False)
     app.producers = HarmfulProducers(str(app.conf.id), context.kafka)
     table: SliceTable[State] = app.table("card-history", new=State, restore=State.restore, view=State.view)
     topics = context.topics

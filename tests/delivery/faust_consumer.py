@@ -6,7 +6,7 @@ import faust
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from fraudstream.delivery.consumer import SliceConsumer, SliceConsumerThread, install
+from fraudstream.delivery.consumer import Fetching, SliceConsumer, SliceConsumerThread, install
 from fraudstream.delivery.slices import PartitionId, RecordSlice, read_in_slices
 
 TOPIC = "sliced-in-tests"
@@ -34,7 +34,7 @@ def consumer() -> SliceConsumer:
     """Return a consumer that reads ``TOPIC`` in slices, as an app makes it."""
     read_in_slices(TOPIC)
     app = faust.App("delivery-tests", broker="kafka://127.0.0.1:1", autodiscover=False)
-    transport = install(app, fetch_wait_ms=20)
+    transport = install(app, Fetching())
     app.topics.acks_enabled_for = lambda topic: True
     made = transport.create_consumer(
         lambda message: None, on_partitions_revoked=None, on_partitions_assigned=None

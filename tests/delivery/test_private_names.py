@@ -22,9 +22,9 @@ from faust.types import TP
 
 import fraudstream.delivery.consumer
 import fraudstream.delivery.fencing
-import fraudstream.delivery.fetching
-from fraudstream.delivery import fetching
-from fraudstream.delivery.consumer import SliceConsumerThread, SliceTransport
+import fraudstream.delivery.unpacking
+from fraudstream.delivery import unpacking
+from fraudstream.delivery.consumer import Fetching, SliceConsumerThread, SliceTransport
 from fraudstream.delivery.slices import read_in_slices
 from tests.delivery.faust_consumer import PARTITION, Message, committable, consumer, thread_of
 
@@ -36,6 +36,7 @@ PINNED = {
     "Consumer._new_consumer_thread",
     "AIOKafkaConsumerThread._create_worker_consumer",
     "AIOKafkaConsumer._fetch_max_wait_ms",
+    "AIOKafkaConsumer._fetch_min_bytes",
     "AIOKafkaConsumer._key_deserializer",
     "PartitionRecords._consumer_record",
     "PartitionRecords._records_iterator",
@@ -48,7 +49,7 @@ def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
     for module in (
         fraudstream.delivery.consumer,
         fraudstream.delivery.fencing,
-        fraudstream.delivery.fetching,
+        fraudstream.delivery.unpacking,
     ):
         listed |= set(re.findall(r"``([A-Z]\w+\._\w+)``", module.__doc__ or ""))
     assert listed == PINNED
@@ -57,7 +58,7 @@ def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
 def test_no_private_name_of_a_library_is_used_without_being_listed() -> None:
     own = {"_slice_from", "_room"}
     used = set()
-    for module in (fraudstream.delivery.consumer, fraudstream.delivery.fetching):
+    for module in (fraudstream.delivery.consumer, fraudstream.delivery.unpacking):
         source = Path(module.__file__).read_text()
         used |= set(re.findall(r"(?:\b(?:self|consumer)\.|super\(\)\.|def )(_[a-z]\w*)", source)) - own
     assert used == {name.partition(".")[2] for name in PINNED if not name.startswith("AIOKafkaProducer")}
@@ -104,22 +105,24 @@ async def test_the_fetch_wait_that_is_set_before_the_start_is_the_one_sent_to_th
     thread = thread_of(made)
     transport = made.transport
     assert isinstance(transport, SliceTransport)
-    transport.fetch_wait_ms = 33
+    transport.fetching = Fetching(min_bytes=4444, max_wait_ms=33)
     inner = thread._create_worker_consumer(transport)
     try:
+        assert inner._fetch_min_bytes == 4444
         assert inner._fetch_max_wait_ms == 33
     finally:
         await inner.stop()
     source = inspect.getsource(AIOKafkaConsumer.start)
+    assert "fetch_min_bytes=self._fetch_min_bytes" in source
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source
 
 
 async def test_only_slices_take_records_as_they_were_unpacked() -> None:
     made = consumer()
-    fetching.install()
+    unpacking.install()
     inner = thread_of(made)._create_worker_consumer(made.transport)
     try:
-        assert inner._key_deserializer is fetching.AS_UNPACKED
+        assert inner._key_deserializer is unpacking.AS_UNPACKED
     finally:
         await inner.stop()
     assert "key_deserializer=self._key_deserializer" in inspect.getsource(AIOKafkaConsumer.start)
@@ -137,11 +140,11 @@ async def test_only_slices_take_records_as_they_were_unpacked() -> None:
         assert records.next_fetch_offset == 3
         return found
 
-    assert [type(record) for record in unpack("whole", fetching.AS_UNPACKED)] == [ConsumerRecord] * 2
+    assert [type(record) for record in unpack("whole", unpacking.AS_UNPACKED)] == [ConsumerRecord] * 2
     assert [type(record) for record in unpack("cut", None)] == [ConsumerRecord] * 2
     assert [
         (record.offset, record.timestamp, record.timestamp_type, record.key, record.value, record.headers)
-        for record in unpack("cut", fetching.AS_UNPACKED)
+        for record in unpack("cut", unpacking.AS_UNPACKED)
     ] == [(offset, 1_000 + offset, 0, b"key", b"%d" % offset, [("name", b"text")]) for offset in (1, 2)]
 
 

@@ -1,0 +1,95 @@
+"""What a lane does early, and what it keeps in order."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+
+from fraudstream.delivery.epoch import EpochGuard
+from fraudstream.delivery.fencing import FencedProducers
+from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.work import Work
+from fraudstream.errors import StoreUnavailable
+from fraudstream.metrics import Metrics
+
+
+def lane_of(*partitions: int) -> Lane:
+    """Return a lane without output or table, the owner of these partitions."""
+    made = Lane(
+        cast(Any, SimpleNamespace()),
+        name="storing",
+        source="classifications",
+        output=None,
+        aligned=True,
+        table=None,
+        producers=cast(FencedProducers, SimpleNamespace()),
+        epoch=cast(EpochGuard, SimpleNamespace()),
+        metrics=Metrics(CollectorRegistry()),
+    )
+    made.owned = set(partitions)
+    return made
+
+
+class Store:
+    """Remembers what was begun and done; keeps each write waiting until it is let through."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.gates: dict[str, asyncio.Event] = {}
+
+    def write(self, name: str) -> Work:
+        gate = self.gates[name] = asyncio.Event()
+
+        async def early() -> None:
+            self.events.append(f"begin {name}")
+            await gate.wait()
+
+        return Work(early=early, done=lambda: self.events.append(f"done {name}"))
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_early_work_of_a_partition_runs_side_by_side_but_is_done_in_order() -> None:
+    lane, store = lane_of(0), Store()
+    lane.put(0, store.write("first"))
+    lane.put(0, store.write("second"))
+    await settle()
+    assert store.events == ["begin first", "begin second"]
+    store.gates["second"].set()
+    await settle()
+    assert store.events == ["begin first", "begin second"], "nothing is done before what came first"
+    store.gates["first"].set()
+    await settle()
+    assert store.events[2:] == ["done first", "done second"]
+
+
+async def test_early_work_is_tried_again_until_the_store_answers() -> None:
+    lane, tries, done = lane_of(0), [], asyncio.Event()
+
+    async def early() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise StoreUnavailable("mongo", "away")
+
+    lane.put(0, Work(early=early, done=done.set))
+    await asyncio.wait_for(done.wait(), 5)
+    assert len(tries) == 2
+
+
+async def test_work_that_is_let_go_is_not_done() -> None:
+    lane, done = lane_of(0), []
+
+    async def early() -> None:
+        raise StoreUnavailable("mongo", "away")
+
+    lane.put(0, Work(early=early, done=lambda: done.append(1)))
+    lane.put(0, Work(early=early, done=lambda: done.append(2)))
+    await settle()
+    lane.let_go()
+    await asyncio.sleep(0.05)
+    assert lane.pending() == 0
+    assert done == []
