@@ -25,9 +25,10 @@ from fraudstream.core.messages import Position
 from fraudstream.core.registry import ModelCommand, decode_standing, encode_command
 from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.delivery.atomic import AtomicPublisher, AtomicRecord
+from fraudstream.delivery.backlog import HIGH
 from fraudstream.delivery.broadcast import Apply
 from fraudstream.delivery.following import Follower
-from fraudstream.delivery.lane import HIGH, Lane
+from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.ticking import Ticking
 from fraudstream.delivery.work import Work
@@ -198,7 +199,7 @@ class RunChallengers:
                 if leader is not None:
                     self._commands.append(contest.command(leader, datetime.now(UTC)))
         self._changed = True
-        if self._lane.pending() >= HIGH - 1:
+        if self._lane.backlog.records() + len(part) >= HIGH:
             self._piled_up.set()
         return Work(before=partial(self._publish, part.offset))
 
@@ -231,7 +232,7 @@ class RunChallengers:
     def tick(self) -> None:
         """Queue a publication when one is due and no label in hand will lead to one."""
         self._tell_failures()
-        if self._owner and self._changed and not self._lane.pending():
+        if self._owner and self._changed and not self._lane.backlog.pieces():
             self._lane.put(0, Work(before=partial(self._publish, self._published + 1)))
         metrics = self._context.metrics
         for name, challenger in self._contest.challengers.items():

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,6 +17,7 @@ import faust
 from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP, EventT, StreamT
 
+from fraudstream.delivery.backlog import Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.records import OutRecord
@@ -30,9 +30,6 @@ from fraudstream.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-#: Slices waiting in one partition above which its fetching is held, and at which it goes on. Eight slices
-#: of 512 records of 600 bytes are 2.4 MB; what one fetch (1 MB) already brought comes on top.
-HIGH, LOW = 8, 3
 #: Pause between tries of a store: doubled from the first to the last, half of it random so that workers
 #: spread.
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
@@ -52,6 +49,10 @@ class _LetGo(Exception):
 
 def _slice_of(event: EventT[Any]) -> RecordSlice:
     return cast(RecordSlice, event.value)
+
+
+def _records_of(event: EventT[Any] | None) -> int:
+    return 0 if event is None else len(_slice_of(event))
 
 
 class Lane:
@@ -102,17 +103,18 @@ class Lane:
         self._queues: dict[int, asyncio.Queue[_Pending]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._early: set[asyncio.Task[None]] = set()
-        self._held: set[int] = set()
         self._letting_go = asyncio.Event()
         self._tails: dict[int, int] = {}
-        #: Slices judged but not yet durable, a partition: while there are any, memory is ahead of the
-        #: changelog.
-        self._unfinished: dict[int, int] = defaultdict(int)
+        #: While there is any work in hand, memory is ahead of the changelog.
+        self.backlog = Backlog(
+            name,
+            metrics,
+            hold=lambda partition: self._consumer.hold(TP(source, partition)),
+            release=lambda partition: self._consumer.release(TP(source, partition)),
+        )
         #: Partitions of which judged work was given up: memory is ahead of the changelog until it is
         #: recovered.
         self._ahead: set[int] = set()
-        #: When the slice being delivered was queued, a partition.
-        self._working_since: dict[int, float] = {}
 
     def attach(self, handler: SliceHandler, *, agent_name: str) -> None:
         """Make ``handler`` the app's one agent."""
@@ -170,14 +172,8 @@ class Lane:
             self._tasks[partition] = asyncio.create_task(
                 self._deliver(partition, queue), name=f"{self.name}-{partition}"
             )
-        self._unfinished[partition] += 1
         queue.put_nowait(_Pending(event, work, self._start_early(work), time.monotonic()))
-        self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
-        if event is not None:
-            self.metrics.pending_records.labels(agent=self.name).inc(len(_slice_of(event)))
-        if queue.qsize() >= HIGH and partition not in self._held:
-            self._held.add(partition)
-            self._consumer.hold(TP(self.source, partition))
+        self.backlog.add(partition, _records_of(event))
 
     def _start_early(self, work: Work) -> asyncio.Task[None] | None:
         if work.early is None:
@@ -192,16 +188,6 @@ class Lane:
         if not task.cancelled():
             task.exception()  # told by whoever awaits it; nobody does once the partition has moved
 
-    def pending(self) -> int:
-        """Return how many slices are judged and not yet durable."""
-        return sum(self._unfinished.values())
-
-    def oldest_work_seconds(self) -> float:
-        """Return how long the oldest work in hand has waited to be durable; 0 with none in hand."""
-        if not self._working_since:
-            return 0.0
-        return time.monotonic() - min(self._working_since.values())
-
     @property
     def _consumer(self) -> Consumer:
         return self.app.consumer  # type: ignore[return-value] # our own SliceConsumer
@@ -209,7 +195,7 @@ class Lane:
     async def _deliver(self, partition: int, queue: asyncio.Queue[_Pending]) -> None:
         while True:
             pending = await queue.get()
-            self._working_since[partition] = pending.queued_at
+            self.backlog.begin(partition, pending.queued_at)
             try:
                 await self._checkpoint(partition, pending)
             except _LetGo:
@@ -230,14 +216,7 @@ class Lane:
             except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
                 stop_process(f"{self.name} could not deliver partition {partition}")
             finally:
-                self._unfinished[partition] -= 1
-                self._working_since.pop(partition, None)
-                if pending.event is not None:
-                    self.metrics.pending_records.labels(agent=self.name).dec(len(_slice_of(pending.event)))
-                self.metrics.pending_slices.labels(agent=self.name).set(self.pending())
-            if partition in self._held and queue.qsize() <= LOW:
-                self._held.discard(partition)
-                self._consumer.release(TP(self.source, partition))
+                self.backlog.end(partition, _records_of(pending.event))
 
     async def _checkpoint(self, partition: int, pending: _Pending) -> None:
         """Make one slice's work durable, in this order, and only then let its offsets be committed.
@@ -358,16 +337,15 @@ class Lane:
         """
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self.source)
         self._letting_go.set()
-        clean = {partition for partition in self.owned if not self._unfinished[partition]} - self._ahead
+        clean = self.backlog.without_work(self.owned) - self._ahead
         running = [*self._tasks.values(), *self._early]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._tasks.clear()
         self._queues.clear()
-        self._held.clear()
+        self.backlog.clear()
         self._tails.clear()
-        self._unfinished.clear()
         self._ahead.clear()
         await self.producers.release(self.owned - set(partitions))
         self.owned = set(partitions)

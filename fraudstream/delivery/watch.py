@@ -46,7 +46,7 @@ class Watch:
     def refresh(self, _now: float) -> None:
         """Set what this process knows by itself; the time is not needed."""
         for lane in self._lanes:
-            self._metrics.checkpoint_age_seconds.labels(agent=lane.name).set(lane.oldest_work_seconds())
+            self._metrics.checkpoint_age_seconds.labels(agent=lane.name).set(lane.backlog.oldest_seconds())
 
     async def measure_lag(self) -> None:
         """Ask the brokers how far behind every lane is, and tell metrics and health whether they answer.

@@ -1,4 +1,4 @@
-"""What a lane does early, and what it keeps in order."""
+"""What a lane does early, what it keeps in order, and when it holds a partition back."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,12 +6,15 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
+from fraudstream.delivery.backlog import HIGH, LOW, Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.work import Work
 from fraudstream.errors import StoreUnavailable
 from fraudstream.metrics import Metrics
+
+AWAY = StoreUnavailable("mongo", "away")
 
 
 def lane_of(*partitions: int) -> Lane:
@@ -73,7 +76,7 @@ async def test_early_work_is_tried_again_until_the_store_answers() -> None:
     async def early() -> None:
         tries.append(1)
         if len(tries) == 1:
-            raise StoreUnavailable("mongo", "away")
+            raise AWAY
 
     lane.put(0, Work(early=early, done=done.set))
     await asyncio.wait_for(done.wait(), 5)
@@ -84,12 +87,57 @@ async def test_work_that_is_let_go_is_not_done() -> None:
     lane, done = lane_of(0), []
 
     async def early() -> None:
-        raise StoreUnavailable("mongo", "away")
+        raise AWAY
 
     lane.put(0, Work(early=early, done=lambda: done.append(1)))
     lane.put(0, Work(early=early, done=lambda: done.append(2)))
     await settle()
     lane.let_go()
     await asyncio.sleep(0.05)
-    assert lane.pending() == 0
+    assert lane.backlog.pieces() == 0
     assert done == []
+
+
+class Fetching:
+    """Plays the consumer: remembers what is held."""
+
+    def __init__(self) -> None:
+        self.held: list[int] = []
+
+    def backlog(self) -> Backlog:
+        metrics = Metrics(CollectorRegistry())
+        return Backlog("storing", metrics, hold=self.held.append, release=self.held.remove)
+
+
+def test_a_partition_is_held_by_records_in_hand_however_small_their_slices() -> None:
+    fetching = Fetching()
+    backlog = fetching.backlog()
+    for _ in range(HIGH - 1):
+        backlog.add(0, 1)
+    assert fetching.held == []
+    backlog.add(0, 1)
+    backlog.add(1, 1)
+    assert fetching.held == [0]
+    for _ in range(HIGH - LOW - 1):
+        backlog.end(0, 1)
+    assert fetching.held == [0]
+    backlog.end(0, 1)
+    assert fetching.held == []
+
+
+def test_work_of_a_timer_holds_nothing_back() -> None:
+    fetching = Fetching()
+    backlog = fetching.backlog()
+    backlog.add(0, HIGH - 1)
+    for _ in range(10):
+        backlog.add(0, 0)
+    assert fetching.held == []
+
+
+def test_what_is_forgotten_at_a_rebalance_is_in_hand_no_more() -> None:
+    fetching = Fetching()
+    backlog = fetching.backlog()
+    backlog.add(0, 7)
+    assert backlog.without_work([0, 1]) == {1}
+    backlog.clear()
+    assert (backlog.pieces(), backlog.records(), backlog.without_work([0, 1])) == (0, 0, {0, 1})
