@@ -24,6 +24,8 @@ from tables.waiting_labels import WaitingLabel, WaitingLabels, waiting_labels
 
 #: How often waiting labels are looked through for those that are due.
 SWEEP_SECONDS = 0.1
+#: Labels of one partition looked up together, from which on no further slice joins them.
+MOST_TOGETHER = 1_000
 
 
 class _Arrived(NamedTuple):
@@ -46,16 +48,23 @@ class LabelTransactions:
         self._deadline = context.settings.label_deadline.total_seconds()
         self._open = context.opener("archive", context.archive.open)
         self._sweeping: set[int] = set()
+        #: Labels of a partition's newest slice that is not being looked up yet.
+        self._joinable: dict[int, list[_Arrived]] = {}
 
     async def take_over(self, partitions: Sequence[int]) -> None:
         """Look at every waiting label again."""
         self._sweeping.clear()
+        self._joinable.clear()
 
     def waits_for(self, part: RecordSlice) -> None:
         """Judge every slice at once."""
 
     def judge(self, part: RecordSlice) -> Work:
-        """Decode a slice of labels; what they mean is looked up before anything is published."""
+        """Decode a slice of labels; what they mean is looked up before anything is published.
+
+        A slice joins the one before it where that still waits for its turn: a look-up costs a round trip to
+        the archive and a note another, however few labels they are for. It is done after the one it joined.
+        """
         work = Work()
         arrived: list[_Arrived] = []
         refused = 0
@@ -70,7 +79,12 @@ class LabelTransactions:
                 raw = WaitingLabel(record.value or b"", record.key, record.timestamp, now)
                 arrived.append(_Arrived(record.offset, label, raw))
         self._dead_letters.brake(len(part), refused)
-        self._look_up_before(work, part.partition, arrived)
+        joined = self._joinable.get(part.partition)
+        if joined is not None and len(joined) < MOST_TOGETHER:
+            joined += arrived
+        elif arrived:
+            self._joinable[part.partition] = arrived
+            self._look_up_before(work, part.partition, arrived)
         return work
 
     def sweep(self) -> None:
@@ -101,6 +115,8 @@ class LabelTransactions:
 
         Changes nothing if the archive does not answer.
         """
+        if self._joinable.get(partition) is arrived:
+            del self._joinable[partition]  # complete from now on, however often it is looked up
         await self._open()
         now = datetime.now(UTC)
         due = [one for one in arrived if is_due(one.label, now)]

@@ -40,6 +40,8 @@ def main() -> None:
         Services(options.archive, Path(scratch)) as services,
     ):
         stack = services.stack
+        # Two cores play a whole cluster: scoring that reads record by record would take one of them.
+        stack.environment["FRAUDSTREAM_FETCH_MIN_BYTES"] = "16384"
         for role in ("scoring", "scoring", "sinks", "learning"):
             stack.start(role)
         started = time.monotonic()

@@ -80,7 +80,7 @@ class Services:
     def __init__(self, archive: str, scratch: Path) -> None:
         self.servers: dict[str, Any] = {"kafka": KafkaServer(), "mariadb": MariaDbServer()}
         if archive == "mongo":
-            self.servers["mongo"] = MongoServer()
+            self.servers["mongo"] = MongoServer(heap_mib=3072)
         self.scratch = scratch
         self.archive = archive
 

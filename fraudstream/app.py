@@ -95,7 +95,7 @@ class AgentApp(faust.App):
             self,
             Fetching(GATHER_BYTES, settings.gather_ms)
             if gathers
-            else Fetching(max_wait_ms=settings.fetch_wait_ms),
+            else Fetching(settings.fetch_min_bytes, settings.fetch_wait_ms),
         )
         self.producers = FencedProducers(str(self.conf.id), context.kafka)
         context.health.expect(f"{name} recovered", "partitions are not assigned yet")

@@ -1,5 +1,6 @@
 """The archive in MongoDB. The only module that knows its driver."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -103,6 +104,8 @@ class MongoArchive:
         self._url = url
         self._database_name, self._options = _read_address(url)
         self._client: AsyncIOMotorClient[Document] | None = None
+        # Several insertions at once store no more a second, and labels would wait behind all of them.
+        self._inserting = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<MongoArchive {urlsplit(self._url).netloc.rpartition('@')[2]}/{self._database_name}>"
@@ -137,10 +140,11 @@ class MongoArchive:
         """
         documents = [to_document(value) for value in classifications]
         new = 0
-        for start in range(0, len(documents), BATCH):
-            new += await self._insert(documents[start : start + BATCH])
-        if documents:
-            await self._note_offsets(documents)
+        async with self._inserting:
+            for start in range(0, len(documents), BATCH):
+                new += await self._insert(documents[start : start + BATCH])
+            if documents:
+                await self._note_offsets(documents)
         return new
 
     async def find(self, labels: Sequence[Label]) -> list[list[Archived]]:
