@@ -16,7 +16,17 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-MODULES = ("features", "ftrl", "history", "looks", "observation", "prequential", "risk", "scoring")
+MODULES = (
+    "features",
+    "ftrl",
+    "history",
+    "looks",
+    "observation",
+    "prequential",
+    "price_levels",
+    "risk",
+    "scoring",
+)
 """Modules of the core that are compiled, as one: they call each other, and hold each other's state, without
 the interpreter. No structs, enumerations or protocols live in them: those stay plain classes."""
 

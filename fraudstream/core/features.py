@@ -8,6 +8,7 @@ Values are cut on fixed logarithmic grids, so there is nothing to warm up or to 
 
 from bisect import bisect_right
 from math import exp, floor, log, log2, sqrt
+from typing import Final
 
 from fraudstream.core.history import (
     AMOUNT_CAP,
@@ -30,14 +31,14 @@ from fraudstream.core.price_levels import COMMON_LEVEL, level_bin, price_level
 from fraudstream.core.risk import EntityRisk
 from fraudstream.core.terms import Needs, assembler
 
-LEAST_SPIKE = 0.02
+LEAST_SPIKE: Final = 0.02
 """Excess fraud rate below which a large amount is no spike; .005 and .1 score alike."""
 
-PACE_PRIOR = 0.25
+PACE_PRIOR: Final = 0.25
 """Transactions that a card's recent pace and its usual one start from."""
 
 _RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_DAY = 86400.0
+_DAY: Final = 86400.0
 
 
 def grid(value: float, low: int, high: int, steps: int) -> int:
@@ -212,7 +213,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             rate_short = bisect_right(_RATES, risk.rate_short())
             rate_long = bisect_right(_RATES, risk.rate_long())
         if risk.levels:
-            level = price_level(risk, tables)
+            level = price_level(risk.levels, risk.level_sum, tables.levels, tables.level_sum)
             if level >= 0.25 or level < -0.25:
                 level_at = level_bin(level)
         if ratio >= 0.0625:

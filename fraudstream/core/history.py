@@ -6,62 +6,62 @@ running mean, so inflation cancels.
 """
 
 from functools import lru_cache
-from typing import Self
+from typing import Final, Self
 from zlib import crc32
 
 from fraudstream.core.rows import values_from
 from fraudstream.errors import InvalidMessage
 
-MEAN_WINDOW = 20_000
+MEAN_WINDOW: Final = 20_000
 """Transactions the mean of a currency looks back on, over all partitions: at 5,000 it is noisy, at 100,000
 drift costs 0.008 of average precision."""
 
-MEAN_CAP = 4.0
+MEAN_CAP: Final = 4.0
 """An amount counts at most this many means, or a few large ones would drag the mean along (3 to 5 score
 alike)."""
 
-LEAST_MEAN = 1e-4
+LEAST_MEAN: Final = 1e-4
 """Major units below which no mean falls, so that zero amounts for ever lead to no division by zero."""
 
-SPIKE_DECAY_DAYS = 7.0
+SPIKE_DECAY_DAYS: Final = 7.0
 """Days in which a spike fades to 1/e; 4 and 14 score alike."""
 
-NEVER = -1e9
+NEVER: Final = -1e9
 """A time before every transaction, in seconds since 1970."""
 
-AMOUNT_CAP = 2.0
+AMOUNT_CAP: Final = 2.0
 """An amount enters its card's sum as at most this many times the card's usual, so that one spike does not
 hide the next."""
 
-DEVIATION_CAP = 2.0
+DEVIATION_CAP: Final = 2.0
 """Standard deviations a log amount may lie from its card's mean when it enters: an outlier widens the
 spread only so far."""
 
-VARIANCE_PRIOR = 3.0
+VARIANCE_PRIOR: Final = 3.0
 """Transactions the currency's variance counts for in a card's own."""
 
-_VARIANCE_WARMUP = 100
+_VARIANCE_WARMUP: Final = 100
 
-WEEK_HOURS = 168
+WEEK_HOURS: Final = 168
 
-RHYTHM_WINDOWS = 5
+RHYTHM_WINDOWS: Final = 5
 """Windows of the running mean after which counts by hour of week are halved: about 100,000 transactions."""
 
-RECENT_DAYS = 1.0
-STEADY_DAYS = 30.0
+RECENT_DAYS: Final = 1.0
+STEADY_DAYS: Final = 30.0
 """Days in which a transaction fades to 1/e of its weight in a card's recent and in its usual pace."""
 
 
-LAST_PLACES = 16
+LAST_PLACES: Final = 16
 """Uses of a card whose terminals are remembered: to hold where somebody returns to, and forget a journey."""
 
-KNOWN_PLACES = 4
+KNOWN_PLACES: Final = 4
 """Uses after which it shows whether a card returns to its terminals."""
 
-SELDOM = 2.0**0.5
+SELDOM: Final = 2.0**0.5
 """Once in so many uses, at least, a card must turn up somewhere new for that to be worth a key."""
 
-PLACE_DECAY = 0.98
+PLACE_DECAY: Final = 0.98
 """Weight that a use keeps at the next one, in how often a card turns up somewhere new: it looks back on
 fifty."""
 

@@ -1,17 +1,18 @@
 """What an amount looks like to the tables that labels fill: its bin, and the fraud rate known of that bin."""
 
 from math import log2
+from typing import Final
 
-LOOKS = 64
+LOOKS: Final = 64
 """Bins of a look table: four an octave, sixteen octaves, one below."""
 
-RATIO_LOOK_FROM = -4
-AMOUNT_LOOK_FROM = -6
+RATIO_LOOK_FROM: Final = -4
+AMOUNT_LOOK_FROM: Final = -6
 
-LOOK_PRIOR = 10.0
+LOOK_PRIOR: Final = 10.0
 """Labels the prior of a look counts for; 3 and 30 score alike."""
 
-BLAME_LIFT = 2.0
+BLAME_LIFT: Final = 2.0
 """A look known to be this many times as fraudulent as the average explains a fraud by itself; 4 scores
 alike."""
 

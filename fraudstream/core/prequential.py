@@ -8,7 +8,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from fraudstream.core.ftrl import logit_of, probability
 from fraudstream.core.label_delay import KnownLabel, LabelDelay, Watcher
@@ -21,7 +21,7 @@ from fraudstream.core.serving import ServingModel
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_EXPLAINER_LASTS = 1000
+_EXPLAINER_LASTS: Final = 1000
 """Labels learned before reasons take the newer typical weights: about what the stream learns between two
 snapshots."""
 

@@ -6,51 +6,48 @@ rests on labels and belongs with the terminal's risk.
 """
 
 from math import floor, log2
-from typing import Protocol
+from typing import Final
 
-LEVEL_LIMIT = 4.0
+LEVEL_LIMIT: Final = 4.0
 """Octaves from a card's usual that one amount counts at most: a slip of the till moves no level."""
 
-LEVEL_STEPS = 256
+LEVEL_STEPS: Final = 256
 """Parts of an octave that ratios are summed in: whole numbers add up alike in any order, and take back
 exactly."""
 
-LEVEL_PRIOR = 5.0
+LEVEL_PRIOR: Final = 5.0
 """Genuine labels that the overall level counts for in a terminal's own."""
 
-COMMON_LEVEL = 4
+COMMON_LEVEL: Final = 4
 """Bin of terminals whose level lies within a quarter of an octave of the overall one."""
 
 
-class Levels(Protocol):
-    """Genuine labels whose ratio is known, and the sum of their ratios, in 256ths of an octave."""
-
-    levels: int
-    level_sum: int
-
-
-def count_level(holder: Levels, ratio: float, step: int) -> None:
-    """Count the ratio (above 0) of one genuine label, or with ``step`` -1 take it out again."""
+def level_step(ratio: float) -> int:
+    """Return what a ratio (above 0) adds to a sum of levels, in 256ths of an octave."""
     octaves = log2(ratio)
     if octaves > LEVEL_LIMIT:
         octaves = LEVEL_LIMIT
     elif octaves < -LEVEL_LIMIT:
         octaves = -LEVEL_LIMIT
-    if holder.levels + step >= 0:
-        holder.levels += step
-        holder.level_sum += step * floor(octaves * LEVEL_STEPS + 0.5)
+    return floor(octaves * LEVEL_STEPS + 0.5)
 
 
-def price_level(here: Levels, everywhere: Levels) -> float:
-    """Return by how many octaves genuine amounts here lie above what their cards pay anywhere.
+def price_level(labels: int, total: int, all_labels: int, all_total: int) -> float:
+    """Return by how many octaves genuine amounts of a terminal lie above what their cards pay anywhere.
 
     0 for a terminal like all others, and for one without genuine labels.
+
+    Parameters
+    ----------
+    labels, total
+        Genuine labels of the terminal, and the sum of their steps by :func:`level_step`.
+    all_labels, all_total
+        The same of everything.
     """
-    count = here.levels
-    if not count or not everywhere.levels:
+    if not labels or not all_labels:
         return 0.0
-    above = here.level_sum - everywhere.level_sum / everywhere.levels * count
-    return above / (LEVEL_STEPS * (count + LEVEL_PRIOR))
+    above = total - all_total / all_labels * labels
+    return above / (LEVEL_STEPS * (labels + LEVEL_PRIOR))
 
 
 def level_bin(level: float) -> int:

@@ -10,26 +10,26 @@ relative amount, whose known fraud rate is more than twice the overall one.
 from collections.abc import Mapping
 from heapq import nsmallest
 from math import exp
-from typing import Self
+from typing import Final, Self
 
 from fraudstream.core.history import NEVER
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.looks import AMOUNT_LOOK_FROM, RATIO_LOOK_FROM, look
-from fraudstream.core.price_levels import count_level
+from fraudstream.core.price_levels import level_step
 from fraudstream.core.rows import values_from
 
-EPISODE_OVER = 0.01
+EPISODE_OVER: Final = 0.01
 """A fraud episode of a terminal is over once so many genuine labels were this unlikely within it; .001 to
 .05 score alike."""
 
-LABEL_GENUINE = 1
-LABEL_FRAUD = 2
+LABEL_GENUINE: Final = 1
+LABEL_FRAUD: Final = 2
 
-_SHORT_SECONDS = 3 * 86400.0
-_LONG_SECONDS = 7 * 86400.0
+_SHORT_SECONDS: Final = 3 * 86400.0
+_LONG_SECONDS: Final = 7 * 86400.0
 
 
-_FIRST_FIELDS = 11
+_FIRST_FIELDS: Final = 11
 """Fields that rows once had."""
 
 _RISK_ROW = tuple[float, float, float, int, int, int, float, float, float, float, float, int, int]
@@ -167,9 +167,12 @@ def note_label(  # noqa: PLR0913, PLR0917
         tables.ratio_frauds[at_ratio] += 1
         tables.amount_frauds[at_amount] += 1
     elif ratio > 0.0:
-        count_level(tables, ratio, 1)
+        octave = level_step(ratio)
+        tables.levels += 1
+        tables.level_sum += octave
         if risk is not None:
-            count_level(risk, ratio, 1)
+            risk.levels += 1
+            risk.level_sum += octave
     if risk is None:
         return
     elapsed = at - risk.faded_at
@@ -232,12 +235,15 @@ def correct_label(  # noqa: PLR0913, PLR0917
     tables.frauds = max(tables.frauds + step, 0)
     tables.ratio_frauds[at_ratio] = max(tables.ratio_frauds[at_ratio] + step, 0)
     tables.amount_frauds[at_amount] = max(tables.amount_frauds[at_amount] + step, 0)
-    if ratio > 0.0:
-        count_level(tables, ratio, -step)
+    octave = level_step(ratio) if ratio > 0.0 else 0
+    if ratio > 0.0 and tables.levels >= step:
+        tables.levels -= step
+        tables.level_sum -= step * octave
     if risk is None:
         return
-    if ratio > 0.0:
-        count_level(risk, ratio, -step)
+    if ratio > 0.0 and risk.levels >= step:
+        risk.levels -= step
+        risk.level_sum -= step * octave
     elapsed = max(risk.faded_at - at, 0.0)
     short = exp(elapsed / -_SHORT_SECONDS)
     long = exp(elapsed / -_LONG_SECONDS)

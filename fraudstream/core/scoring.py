@@ -5,6 +5,7 @@ written.
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -22,7 +23,7 @@ from fraudstream.core.serving import ServingModel
 
 DEGRADED = "degraded"
 
-LARGEST_AMOUNT_MINOR = 10**15
+LARGEST_AMOUNT_MINOR: Final = 10**15
 """Amounts above count as this one: far beyond the last bin of every grid, and safe to compute with."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
