@@ -15,7 +15,7 @@ from fraudstream.core.label_trust import LabelTrust
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import KEYS, TERMS, TWINS
+from fraudstream.core.terms import KEYS, TERMS, plain_features
 from fraudstream.errors import InvalidInput
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ class RiverChallenger:
     def score(self, keys: Sequence[int]) -> float:
         """Return its probability of fraud: 0.5 where it gives none yet."""
         try:
-            score = float(self._estimator.predict_proba_one(_features(keys)).get(True, 0.5))
+            score = float(self._estimator.predict_proba_one(plain_features(keys)).get(True, 0.5))
         except Exception as exc:
             fault = f"challenger {self.name} could not score: {exc!r}"
             raise ChallengerFailed(fault) from exc
@@ -58,7 +58,7 @@ class RiverChallenger:
     def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by a whole step: not every estimator knows others."""
         try:
-            self._estimator.learn_one(_features(keys), fraud)
+            self._estimator.learn_one(plain_features(keys), fraud)
         except Exception as exc:
             fault = f"challenger {self.name} could not learn: {exc!r}"
             raise ChallengerFailed(fault) from exc
@@ -66,11 +66,6 @@ class RiverChallenger:
     def snapshot(self) -> Snapshot:
         """Return its weights, where it is a logistic regression over the keys as they are."""
         return exported(self._estimator, self.name, self.offset)
-
-
-def _features(keys: Sequence[int]) -> dict[int, int]:
-    """Return what an estimator is given: the plain keys, since only our own model knows how others lean."""
-    return {key: 1 for key in keys if not TWINS[key]}
 
 
 def exported(estimator: base.Estimator, name: str, training_offset: int) -> Snapshot:

@@ -287,6 +287,14 @@ def bins_of(keys: Sequence[int]) -> dict[str, int]:
     return bins
 
 
+def plain_features(keys: Sequence[int]) -> dict[int, int]:
+    """Return keys as an estimator of features takes them: each plain one worth 1.
+
+    Leaning ones are left out: what they are worth depends on our own model's view of the rest.
+    """
+    return {key: 1 for key in keys if not TWINS[key]}
+
+
 def _key_objects(term: Term) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
     """Return the keys of a term by index; of a rare one, each in a tuple that is empty for usual values."""
     keys = tuple(range(STARTS[term.name], STARTS[term.name] + _values(term)))
