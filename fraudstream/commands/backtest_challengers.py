@@ -18,8 +18,8 @@ from fraudstream.errors import InvalidInput
 class Challenger:
     """A River estimator behind the two verbs of a backtest, its CPU time beside.
 
-    Features are a mapping of each plain key to 1. A classifier gives its probability of fraud (class ``True``), an
-    anomaly detector its anomaly score and a regressor its prediction, both held within [0, 1].
+    Features are a mapping of each plain key to 1. A classifier gives its probability of fraud (class
+    ``True``), an anomaly detector its anomaly score and a regressor its prediction, both held within [0, 1].
 
     Attributes
     ----------

@@ -258,6 +258,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         ratio_here_fine,
         here_coarse,
         newness,
+        (pace_fine + 1) >> 1,
     )
     return Observation(
         keys,

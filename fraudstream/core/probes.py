@@ -35,7 +35,7 @@ MOVE_LABELS = 1_000
 
 _ALL = Needs.AMOUNT | Needs.CARD | Needs.TERMINAL
 _BINS_OF = {found.name: found.size for found in BINS}
-_USUAL = {"hour_share": 7, "pace_fine": 5}
+_USUAL = {"hour_share": 7, "pace_coarse": 3}
 """An hour when as many pay as at any, a card used as often as ever."""
 
 

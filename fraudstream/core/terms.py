@@ -110,6 +110,7 @@ BINS: tuple[Bin, ...] = (
         Needs.CARD | Needs.TERMINAL,
         "at a terminal not among the card's last 16: once in how many uses, whether seldom or often",
     ),
+    Bin("pace_coarse", 8, Needs.CARD, "uses of the card of late over its usual, one bin an octave"),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
@@ -205,7 +206,7 @@ TERMS = (
     Term(PLACE, ("ratio_here_coarse",), leaning=True),
     Term(PLACE, ("newness",), leaning=True),
     Term(RHYTHM, ("hour_share",), leaning=True),
-    Term(RHYTHM, ("pace_fine",), leaning=True),
+    Term(RHYTHM, ("pace_coarse",), leaning=True),
 )
 """Every term there is or was, in the order in which they came: append only."""
 

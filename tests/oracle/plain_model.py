@@ -214,7 +214,7 @@ class PlainModel:
             (110_968, 0, 1, grid(here, -3, 4, 1) if here else 0),
             (110_986, 0, 1, known),
             (111_006, 0, 1, grid(share, -6, 2, 1)),
-            (111_026, 0, 1, grid(self.pace(c, t), -2, 4, 2)),
+            (111_026, 0, 1, grid(self.pace(c, t), -2, 4, 1)),
         ]
         return pairs, new
 

@@ -41,7 +41,7 @@ def test_a_key_once_given_keeps_its_meaning() -> None:
         *("novelty 8", "novelty * ratio_here 160", "novelty * pace_fine 112", "novelty * hour_share 80"),
         *("astray 12", "novelty * astray 96", "ratio_here_fine 38", "ratio_here * price_level 180"),
         *("leaning ratio_here_coarse 18", "leaning newness 20", "leaning hour_share 20"),
-        *("leaning pace_fine 28",),
+        *("leaning pace_coarse 16",),
     )
     assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
 
