@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from fraudstream.core.evaluation import average_precision, card_precision
-from fraudstream.core.ftrl import log_loss_gradient
+from fraudstream.core.ftrl import log_loss_gradient, weigh
 from fraudstream.core.label_trust import Held, LabelTrust, Quarantine
 from fraudstream.core.learner import KeyedFTRL
 from fraudstream.core.learning import Learner, Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample, Transaction
 from fraudstream.core.relearning import relearn
 from fraudstream.core.reported import Report, ReportedPass, Scored
+from fraudstream.core.terms import TWINS
 
 DAY = 86_400.0
 WEEK = 7 * DAY
@@ -213,10 +214,12 @@ class Unlearning(Learner):
 
 
 def unlearn(model: KeyedFTRL, keys: tuple[int, ...], fraud: bool) -> None:
-    """Take back the step that a label would take now."""
-    gradient = log_loss_gradient(model.logit_keys(keys), fraud)
+    """Take back the step that a label would take now, as far as keys are plain."""
+    gradient = log_loss_gradient(weigh(model.weights, keys)[0] + model.intercept, fraud)
     model.intercept += model.intercept_lr * gradient
     for key in keys:
+        if TWINS[key]:
+            continue
         newer = model.squares[key]
         square = model.squares[key] = max(newer - gradient**2, 0.0)
         shrunk = (newer**0.5 - square**0.5) / model.alpha * model.weights[key]

@@ -11,14 +11,15 @@ from typing import Any
 from river import base, compose
 from river.base import AnomalyDetector
 
+from fraudstream.core.terms import plain_features
 from fraudstream.errors import InvalidInput
 
 
 class Challenger:
     """A River estimator behind the two verbs of a backtest, its CPU time beside.
 
-    Features are a mapping of each key to 1. A classifier gives its probability of fraud (class ``True``), an
-    anomaly detector its anomaly score and a regressor its prediction, both held within [0, 1].
+    Features are a mapping of each plain key to 1. A classifier gives its probability of fraud (class
+    ``True``), an anomaly detector its anomaly score and a regressor its prediction, both held within [0, 1].
 
     Attributes
     ----------
@@ -53,7 +54,7 @@ class Challenger:
             The estimator gives no number.
         """
         started = time.thread_time_ns()
-        score = float(self._score(dict.fromkeys(keys, 1)))
+        score = float(self._score(plain_features(keys)))
         self.cpu_ns += time.thread_time_ns() - started
         if math.isnan(score):
             fault = f"{self.name} gives no number as a score"
@@ -63,7 +64,7 @@ class Challenger:
     def learn(self, keys: Sequence[int], fraud: bool) -> None:
         """Learn one label."""
         started = time.thread_time_ns()
-        self._learn(dict.fromkeys(keys, 1), fraud)
+        self._learn(plain_features(keys), fraud)
         self.cpu_ns += time.thread_time_ns() - started
 
 

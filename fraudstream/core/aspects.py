@@ -63,13 +63,15 @@ class Aspect(NamedTuple):
 def _aspects() -> tuple[tuple[Aspect, ...], tuple[tuple[int, ...], ...]]:
     """Lay out the aspects of all bins; for each key say which places it counts at.
 
-    Bins of rare terms are left out: most transactions lack them.
+    Bins of rare terms are left out: most transactions lack them. Those of leaning ones are others again.
     """
     found: list[Aspect] = []
     places: list[tuple[int, ...]] = [()] * KEYS
     at = 0
     for one in BINS:
-        term = next((term for term in STATE_TERMS if one.name in term.of and not term.is_rare), None)
+        term = next(
+            (term for term in STATE_TERMS if one.name in term.of and not (term.is_rare or term.leaning)), None
+        )
         if term is None:
             continue
         step = -(-one.size // MOST_PLACES)

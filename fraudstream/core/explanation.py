@@ -11,7 +11,7 @@ import msgspec
 
 from fraudstream.core.code_version import code_version
 from fraudstream.core.features import excess_rate, observe
-from fraudstream.core.ftrl import probability
+from fraudstream.core.ftrl import probability, weigh, worth
 from fraudstream.core.history import CardHistory
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Reason
@@ -52,7 +52,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TermWeight(msgspec.Struct, frozen=True, kw_only=True):
-    """What one term of a decision added: its weight, and how far that is from its usual one."""
+    """What one term of a decision added, its weight or shares of two, and how far that is from the usual."""
 
     term: str
     key: int
@@ -74,7 +74,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         Whether everything computed again is what was stored, to the last bit; else ``differences`` says
         what is not.
     logit, intercept, score
-        As computed again: the log odds are the intercept and one weight a key.
+        As computed again: the log odds are the intercept and what each key adds.
     decision, rules, flags
         As stored: they also rest on the policy of that day, which is not part of the model.
     reasons
@@ -229,12 +229,13 @@ def _terminal_keys(stored: Classification, learner: Learner) -> tuple[tuple[int,
 
 def _terms(keys: tuple[int, ...], learner: Learner) -> tuple[TermWeight, ...]:
     weights, typical = learner.model.weights, learner.typical
+    _, share, _ = weigh(weights, keys)
     found = [
         TermWeight(
             term=TERMS[TERM_OF[key]].name,
             key=key,
-            weight=weights[key],
-            contribution=weights[key] - typical[TERM_OF[key]],
+            weight=worth(weights, key, share),
+            contribution=worth(weights, key, share) - typical[TERM_OF[key]],
         )
         for key in keys
     ]

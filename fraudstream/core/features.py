@@ -102,6 +102,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     hour_rarity = pace_bin = novelty_bin = pace_fine = share_bin = astray_bin = ratio_here = (
         ratio_here_fine
     ) = 0
+    newness = here_coarse = 0
     novelty = level = astray = ratio_octave = 0.0
     new_here = False
     level_at = COMMON_LEVEL
@@ -139,25 +140,26 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         pace = (recent + PACE_PRIOR) / ((steady + 1.0) / (span + 1.0) + PACE_PRIOR)
         if pace >= 2.0:
             pace_bin = floor(2.0 * log2(pace)) - 1 if pace < 16.0 else 7
+            pace_fine = pace_bin + 6
+        elif pace >= 0.25:
+            pace_fine = floor(2.0 * log2(pace)) + 5
         if astray >= 0.25:
             astray_bin = floor(2.0 * log2(astray)) + 5 if astray < 8.0 else 11
         if place is not None and place not in history.places:
             new_here = True
             if len(history.places) >= KNOWN_PLACES:
                 novelty = (history.placed + 2.0) / (history.moved + 1.0)
+                newness = floor(2.0 * log2(novelty)) + 1 if novelty < 16.0 else 9
             if novelty >= SELDOM:
-                novelty_bin = floor(2.0 * log2(novelty)) if novelty < 8.0 * SELDOM else 7
-                if pace >= 0.25:
-                    pace_fine = floor(2.0 * log2(pace)) + 5 if pace < 16.0 else 13
+                novelty_bin = newness - 1 if newness < 8 else 7
 
     if means is not None and amount is not None:
         fields += 1
         mean = means.mean
         hour_share = (means.hours[hour_of_week(at)] + 1) * WEEK_HOURS / (means.timed + WEEK_HOURS)
         if hour_share >= 0.015625:
-            hour_rarity = floor(log2(hour_share)) + 7 if hour_share < 0.5 else 6
-        if novelty_bin and hour_share >= 0.015625:
             share_bin = floor(log2(hour_share)) + 7 if hour_share < 4.0 else 9
+            hour_rarity = share_bin if share_bin < 6 else 6
         relative = amount / mean
         if relative >= 0.015625:
             octave = log2(relative)
@@ -223,10 +225,11 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         else:
             octave = -5.0
         if octave >= 5.0:
-            ratio_here, ratio_here_fine = 19, 37
+            ratio_here, ratio_here_fine, here_coarse = 19, 37, 8
         elif octave >= -4.0:
             ratio_here = floor(2.0 * octave) + 9
             ratio_here_fine = floor(4.0 * octave) + 17
+            here_coarse = floor(octave) + 4 if octave < 4.0 else 8
 
     keys = _ASSEMBLERS[fields](
         amount_fine,
@@ -254,6 +257,9 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
         level_at,
         ratio_here,
         ratio_here_fine,
+        here_coarse,
+        newness,
+        (pace_fine + 1) >> 1,
     )
     return Observation(
         keys,

@@ -1,4 +1,4 @@
-"""The model: online logistic regression over keys that are each worth 1.
+"""The model: online logistic regression over keys.
 
 The arithmetic is that of River's ``LogisticRegression(FTRLProximal)`` without penalties, operation for
 operation, so that both give the same numbers to the last bit; with lists for tables and one gradient for
@@ -27,7 +27,8 @@ class KeyedFTRL(base.Classifier):
 
     As a River classifier it takes any mapping of features; integers below ``keys`` index the weights
     directly, and every other name is given a place of its own. :meth:`learn_keys` and :meth:`score_keys`
-    are the fast way for features worth 1 each.
+    are the fast way for the keys of a transaction: plain ones are features worth 1 each, leaning ones and
+    their twins worth a share, see :mod:`~fraudstream.core.ftrl`.
 
     Parameters
     ----------
@@ -79,19 +80,26 @@ class KeyedFTRL(base.Classifier):
         self._places: dict[FeatureName, int] = {}
 
     def learn_keys(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
-        """Learn one example whose features are all worth 1, by a step of a length. Keys must differ."""
-        gradient = log_loss_gradient(logit_of(self.weights, keys) + self.intercept, fraud)
-        if weight != 1.0:
-            gradient *= weight
+        """Learn one example of a transaction's keys, by a step of a length. Keys must differ."""
+        gradient = learn_step(
+            self.weights,
+            self.gradients,
+            self.squares,
+            keys,
+            self.intercept,
+            fraud,
+            weight,
+            self.alpha,
+            self.beta,
+        )
         self.intercept -= self.intercept_lr * gradient
-        learn_step(self.weights, self.gradients, self.squares, keys, gradient, self.alpha, self.beta)
 
     def logit_keys(self, keys: Sequence[int]) -> float:
-        """Return the log odds of features that are all worth 1."""
+        """Return the log odds of a transaction's keys."""
         return logit_of(self.weights, keys) + self.intercept
 
     def score_keys(self, keys: Sequence[int]) -> float:
-        """Return the estimated probability of features that are all worth 1."""
+        """Return the estimated probability of fraud for a transaction's keys."""
         return probability(self.logit_keys(keys))
 
     def learn_one(self, x: dict[FeatureName, Any], y: ClfTarget) -> None:

@@ -13,6 +13,7 @@ from typing import Self
 
 import msgspec
 
+from fraudstream.core.ftrl import weigh, worth
 from fraudstream.core.known_labels import KnownLabels, as_fraud
 from fraudstream.core.label_sources import STANDINGS
 from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
@@ -76,7 +77,7 @@ class Learner:
     tables, risks
         What labels have taught about looks and terminals, up to date.
     typical
-        Mean weight of each term over recent examples.
+        What each term adds to the log odds, at the mean over recent examples.
     version
         Of the last snapshot given out, 0 before the first.
     training_offset
@@ -210,13 +211,14 @@ class Learner:
 
     def _sample(self, keys: Sequence[int], samples: int) -> None:
         weights = self.model.weights
+        _, share, _ = weigh(weights, keys)
         typical = self.typical
         window = min(samples, TYPICAL_WINDOW)
         for key in keys:
             term = TERM_OF[key]
             if term in RARE_TERMS:
                 continue  # a typical transaction has none
-            typical[term] += (weights[key] - typical[term]) / window
+            typical[term] += (worth(weights, key, share) - typical[term]) / window
 
     def _forget_terminals(self) -> None:
         """Forget the coldest terminals, a sixteenth at once, so that it costs little a label."""

@@ -6,14 +6,14 @@ that has learned enough and scores every kind below the everyday ones, or that s
 otherwise than the last good one, is refused.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from math import isfinite
 
 import msgspec
 
+from fraudstream.core.ftrl import logit_of
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import BINS, Needs, assembler
+from fraudstream.core.terms import BINS, KEYS, Needs, assembler
 from fraudstream.errors import InvalidSnapshot
 
 ENOUGH_LABELS = 5_000
@@ -35,10 +35,13 @@ MOVE_LABELS = 1_000
 
 _ALL = Needs.AMOUNT | Needs.CARD | Needs.TERMINAL
 _BINS_OF = {found.name: found.size for found in BINS}
+_USUAL = {"hour_share": 7, "pace_coarse": 3}
+"""An hour when as many pay as at any, a card used as often as ever."""
 
 
 def _keys(**bins: int) -> tuple[int, ...]:
     """Return the keys of a transaction with these bins; those not named are usual, or 0."""
+    bins = _USUAL | bins
     assert all(bins[name] < _BINS_OF[name] for name in bins)  # noqa: S101 - a fault of ours
     return assembler(_ALL)(*(bins.get(found.name, found.usual or 0) for found in BINS))
 
@@ -50,6 +53,9 @@ def _amount(half_octaves: int) -> dict[str, int]:
         "amount_coarse": 9 + half_octaves,
         "ratio_coarse": 3 + half_octaves,
         "ratio_fine": 17 + 2 * half_octaves,
+        "ratio_here": 9 + half_octaves,
+        "ratio_here_fine": 17 + 2 * half_octaves,
+        "ratio_here_coarse": 4 + half_octaves // 2,
     }
 
 
@@ -144,17 +150,10 @@ EVERY = GENUINE + tuple(probe for probes in FRAUD.values() for probe in probes)
 
 def probe_logits(snapshot: Snapshot, probes: Sequence[tuple[int, ...]]) -> list[float]:
     """Return the log odds a snapshot gives to some probes."""
-    keys, weights = snapshot.keys, snapshot.weights
-    end = len(keys)
-    logits = []
-    for probe in probes:
-        logit = snapshot.intercept
-        for key in probe:
-            at = bisect_left(keys, key)
-            if at < end and keys[at] == key:
-                logit += weights[at]
-        logits.append(logit)
-    return logits
+    weights = [0.0] * KEYS
+    for key, weight in zip(snapshot.keys, snapshot.weights, strict=True):
+        weights[key] = weight
+    return [logit_of(weights, probe) + snapshot.intercept for probe in probes]
 
 
 class Sanity(msgspec.Struct, frozen=True):

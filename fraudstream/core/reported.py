@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from fraudstream.core.ftrl import probability
+from fraudstream.core.ftrl import logit_of, probability
 from fraudstream.core.labels import TAUGHT, KnownLabel, LabelOutcome, judge_label
 from fraudstream.core.learning import Learner, Outcome
 from fraudstream.core.messages import (
@@ -91,7 +91,7 @@ class ReportedPass:
         serving, state = self.serving, self.states[partition]
         observation, history, _ = state.see(transaction, serving)
         keys = keys_of(transaction, observation)
-        logit = serving.intercept + sum(map(serving.weights.__getitem__, keys))
+        logit = logit_of(serving.weights, keys) + serving.intercept
         score = probability(logit)
         state.fold(transaction, self._count, observation, history)
         look = None

@@ -15,7 +15,7 @@ from fraudstream.core.label_trust import LabelTrust
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import KEYS, TERMS
+from fraudstream.core.terms import KEYS, TERMS, plain_features
 from fraudstream.errors import InvalidInput
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,10 +27,10 @@ surprises leave behind. Much less and the next label would move it far, much mor
 
 
 class RiverChallenger:
-    """A River classifier. Features are a mapping of each key to 1, classes ``True`` (fraud) and ``False``.
+    """A River classifier: features are a mapping of each plain key to 1, classes ``True`` and ``False``.
 
-    Its state is never stored, since that would take a pickle: after a restart it learns its examples again,
-    which gives the same state if the estimator is a function of them (give it a seed).
+    ``True`` is fraud. Its state is never stored, since that would take a pickle: after a restart it learns
+    its examples again, which gives the same state if the estimator is a function of them (give it a seed).
     """
 
     def __init__(self, name: str, estimator: base.Estimator, declared: str = "") -> None:
@@ -46,7 +46,7 @@ class RiverChallenger:
     def score(self, keys: Sequence[int]) -> float:
         """Return its probability of fraud: 0.5 where it gives none yet."""
         try:
-            score = float(self._estimator.predict_proba_one(dict.fromkeys(keys, 1)).get(True, 0.5))
+            score = float(self._estimator.predict_proba_one(plain_features(keys)).get(True, 0.5))
         except Exception as exc:
             fault = f"challenger {self.name} could not score: {exc!r}"
             raise ChallengerFailed(fault) from exc
@@ -58,7 +58,7 @@ class RiverChallenger:
     def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by a whole step: not every estimator knows others."""
         try:
-            self._estimator.learn_one(dict.fromkeys(keys, 1), fraud)
+            self._estimator.learn_one(plain_features(keys), fraud)
         except Exception as exc:
             fault = f"challenger {self.name} could not learn: {exc!r}"
             raise ChallengerFailed(fault) from exc

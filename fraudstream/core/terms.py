@@ -1,7 +1,8 @@
 """The terms of the model: every feature in one table.
 
 A term is a product of binned values, or of categories. Each combination has one key, an index into the
-model's weights; a transaction has one key of each term whose fields it has, and each key is worth 1. To add
+model's weights; a transaction has one key of each term whose fields it has, and each key is worth 1. Keys of
+*leaning* terms have a twin each, see :mod:`~fraudstream.core.ftrl`. To add
 a term, append a line to :data:`TERMS` (and, if it needs a new value, its bin to ``features``): key ranges,
 the assembling code, families for reasons, what drift is told by, the table in the documents and the terms
 that snapshots name follow.
@@ -102,6 +103,14 @@ BINS: tuple[Bin, ...] = (
         "amount over the card's usual, divided by the terminal's price level, 2 bins an octave",
     ),
     Bin("ratio_here_fine", 38, Needs.AMOUNT | Needs.CARD | Needs.TERMINAL, "the same, 4 bins an octave"),
+    Bin("ratio_here_coarse", 9, Needs.AMOUNT | Needs.CARD | Needs.TERMINAL, "the same, one bin an octave"),
+    Bin(
+        "newness",
+        10,
+        Needs.CARD | Needs.TERMINAL,
+        "at a terminal not among the card's last 16: once in how many uses, whether seldom or often",
+    ),
+    Bin("pace_coarse", 8, Needs.CARD, "uses of the card of late over its usual, one bin an octave"),
 )
 
 AMOUNT, CARD, SPIKES, TERMINAL, MEETING = "amount", "card", "spikes", "terminal", "card and terminal"
@@ -115,16 +124,19 @@ class Term(msgspec.Struct, frozen=True):
     """One feature: a family and the values it combines, any number of bins or any number of categories.
 
     A ``retired`` term makes no keys any more; labels of transactions scored by it still find its weights.
+    A ``leaning`` one, of bins, has two weights a value: the first counts where all that does not lean speaks
+    against fraud, the second where it speaks for it, and in between each has its share.
     """
 
     family: str
     of: tuple[str, ...]
     retired: bool = False
+    leaning: bool = False
 
     @property
     def name(self) -> str:
-        """The combined values, as snapshots and documents name the term."""
-        return " * ".join(self.of)
+        """The combined values, as snapshots and documents name the term; ``leaning`` before those that do."""
+        return "leaning " * self.leaning + " * ".join(self.of)
 
     @property
     def is_cross(self) -> bool:
@@ -190,6 +202,11 @@ TERMS = (
     Term(PLACE, ("novelty", "astray")),
     Term(PLACE, ("ratio_here_fine",)),
     Term(PLACE, ("ratio_here", "price_level")),
+    # what the rest makes of them: the same hour or amount says one thing of a suspect, another of anybody
+    Term(PLACE, ("ratio_here_coarse",), leaning=True),
+    Term(PLACE, ("newness",), leaning=True),
+    Term(RHYTHM, ("hour_share",), leaning=True),
+    Term(RHYTHM, ("pace_coarse",), leaning=True),
 )
 """Every term there is or was, in the order in which they came: append only."""
 
@@ -204,8 +221,12 @@ CROSS_SLOTS = 8192
 none."""
 
 
-def _size(term: Term) -> int:
+def _values(term: Term) -> int:
     return CROSS_SLOTS if term.is_cross else prod(_BY_NAME[name].size for name in term.of)
+
+
+def _size(term: Term) -> int:
+    return _values(term) * (1 + term.leaning)
 
 
 SIZES = {term.name: _size(term) for term in TERMS}
@@ -224,13 +245,30 @@ KEYS = _ENDS[-1]
 TERM_OF = bytes(index for index, size in enumerate(SIZES.values()) for _ in range(size))
 """For each key the index of its term in :data:`TERMS`."""
 
+TWINS = bytes(
+    _values(term) if term.leaning and value < _values(term) else 0
+    for term in TERMS
+    for value in range(_size(term))
+)
+"""For each key how far behind it its twin stands; 0 where it has none, and for a twin itself, which is no
+transaction's key."""
+
+FIRST_LEANING = next((key for key, apart in enumerate(TWINS) if apart), KEYS)
+"""Below this key none leans: most keys are told by that alone."""
+
+LEANING_TERMS = frozenset(index for index, term in enumerate(TERMS) if term.leaning)
+"""Indices in :data:`TERMS`."""
+
 FAMILY_OF = tuple(FAMILIES.index(term.family) for term in TERMS)
 """For each term the index of its family in :data:`FAMILIES`."""
 
 
 def terms_checksum() -> str:
     """Return a digest of all that gives keys their meaning."""
-    described = [[(b.name, b.size, b.usual) for b in BINS], [(t.family, t.of, t.retired) for t in TERMS]]
+    described = [
+        [(b.name, b.size, b.usual) for b in BINS],
+        [(t.family, t.of, t.retired, t.leaning) for t in TERMS],
+    ]
     return hashlib.sha256(msgspec.json.encode(described)).hexdigest()
 
 
@@ -250,9 +288,17 @@ def bins_of(keys: Sequence[int]) -> dict[str, int]:
     return bins
 
 
+def plain_features(keys: Sequence[int]) -> dict[int, int]:
+    """Return keys as an estimator of features takes them: each plain one worth 1.
+
+    Leaning ones are left out: what they are worth depends on our own model's view of the rest.
+    """
+    return {key: 1 for key in keys if not TWINS[key]}
+
+
 def _key_objects(term: Term) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
     """Return the keys of a term by index; of a rare one, each in a tuple that is empty for usual values."""
-    keys = tuple(range(STARTS[term.name], STARTS[term.name] + SIZES[term.name]))
+    keys = tuple(range(STARTS[term.name], STARTS[term.name] + _values(term)))
     if not term.is_rare:
         return keys
     bins = product(*(range(_BY_NAME[name].size) for name in term.of))

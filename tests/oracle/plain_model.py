@@ -209,6 +209,13 @@ class PlainModel:
         pairs.append((110_750, 0, 1, r4h))
         if vb:
             pairs.append((110_788, r2h, 9, vb + 4))
+        known = min(floor(2 * log2(once_in)) + 1, 9) if once_in else 0
+        pairs += [
+            (110_968, 0, 1, grid(here, -3, 4, 1) if here else 0),
+            (110_986, 0, 1, known),
+            (111_006, 0, 1, grid(share, -6, 2, 1)),
+            (111_026, 0, 1, grid(self.pace(c, t), -2, 4, 1)),
+        ]
         return pairs, new
 
     def novelty(self, c: Customer, terminal: str) -> float:

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from river import linear_model, optim
 
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import LabelValue, Transaction
@@ -19,6 +18,7 @@ from fraudstream.core.risk import EntityRisk, note_label
 from fraudstream.core.scoring import PartitionState, keys_of
 from fraudstream.core.serving import ServingModel
 from fraudstream.core.wire_formats import load_wire_formats
+from tests.oracle.river_model import RiverModel
 from tests.stack import COMMAND, Stack, wait_until
 
 MONTHS = Path("../shared/data/handbook-2018-04-to-06.csv.gz")
@@ -48,11 +48,7 @@ class RiverLoop:
     """
 
     def __init__(self, partitions: int) -> None:
-        self.model = linear_model.LogisticRegression(
-            optimizer=optim.FTRLProximal(alpha=0.3, beta=1.0, l1=0.0, l2=0.0),
-            intercept_init=-5.0,
-            intercept_lr=0.005,
-        )
+        self.model = RiverModel()
         self.states = [PartitionState(partitions) for _ in range(partitions)]
         self.truths = Learner()  # its look tables and terminal risks only; its weights are not used
         self.serving = ServingModel()
@@ -64,7 +60,7 @@ class RiverLoop:
         state = self.states[partition]
         observation, history, _ = state.see(transaction, self.serving)
         keys = keys_of(transaction, observation)
-        score = self.model.predict_proba_one(dict.fromkeys(keys, 1))[True]
+        score = self.model.score(keys)
         state.fold(transaction, offset, observation, history)
         return score, keys, (observation.ratio, observation.relative_amount)
 
@@ -73,9 +69,7 @@ class RiverLoop:
         assert transaction.terminal_id is not None
         risk = self.truths.risks.setdefault(transaction.terminal_id, EntityRisk())
         note_label(risk, self.truths.tables, (transaction.event_time - EPOCH).total_seconds(), *look, fraud)
-        self.model.learn_one(dict.fromkeys(keys, 1), fraud)
-        # River works a weight out when its key is learned again; a step of gradient zero does it now.
-        self.model.optimizer.step(self.model._weights, dict.fromkeys(keys, 0.0))
+        self.model.learn(keys, fraud)
 
 
 def test_every_score_equals_the_plain_loops_to_the_last_bit(stack: Callable[..., Stack]) -> None:

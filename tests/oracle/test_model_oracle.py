@@ -18,8 +18,10 @@ from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import LabelValue, Reason, Transaction
 from fraudstream.core.prequential import OfflinePass
 from fraudstream.core.risk import UNKNOWN, EntityRisk, note_label
+from fraudstream.core.terms import STARTS, TERMS
 from tests.model_building import capstone_transactions, handbook_transactions
 from tests.oracle.plain_model import PlainModel
+from tests.oracle.river_model import RiverModel
 
 START = datetime(2018, 4, 1, tzinfo=UTC).timestamp()
 
@@ -80,17 +82,12 @@ def test_every_key_is_that_of_the_formulas_in_any_world(
 
 
 def river_kept_up_to_date(examples: list[tuple[tuple[int, ...], bool]]) -> list[float]:
-    """Score and learn with River's own estimator, each weight brought up to date by a step of gradient
-    zero."""
-    model = linear_model.LogisticRegression(
-        optim.FTRLProximal(alpha=0.3, beta=1.0, l1=0.0, l2=0.0), intercept_init=-5.0, intercept_lr=0.005
-    )
+    """Score and learn with River's own code."""
+    model = RiverModel()
     scores = []
     for keys, fraud in examples:
-        x = dict.fromkeys(keys, 1)
-        scores.append(model.predict_proba_one(x)[True])
-        model.learn_one(x, fraud)
-        model.optimizer.step(model._weights, dict.fromkeys(keys, 0.0))
+        scores.append(model.score(keys))
+        model.learn(keys, fraud)
     return scores
 
 
@@ -114,6 +111,26 @@ def test_scores_are_those_of_rivers_estimator(seed: int) -> None:
         model.learn_keys(keys, fraud)
 
     assert ours == river_kept_up_to_date(examples)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_scores_with_keys_that_lean_are_those_of_rivers_parts(seed: int) -> None:
+    rng = random.Random(seed)
+    leaning = [STARTS[term.name] for term in TERMS if term.leaning]
+    examples = []
+    for keys, fraud in keyed_examples(5_000, seed):
+        bad = rng.random() < (0.8 if fraud else 0.2)
+        examples.append(((*keys, *(start + 3 * bad + rng.randrange(3) for start in leaning)), fraud))
+    model = KeyedFTRL()
+
+    ours = []
+    for keys, fraud in examples:
+        ours.append(model.score_keys(keys))
+        model.learn_keys(keys, fraud)
+
+    assert ours == river_kept_up_to_date(examples)
+    assert max(ours) > 0.5
+    assert min(ours) < 0.01
 
 
 def test_stock_river_lags_one_gradient_and_ranks_alike() -> None:

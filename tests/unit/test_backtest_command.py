@@ -1,6 +1,7 @@
 """The command: files in, tables, JSON and a page out."""
 
 import gzip
+import html
 import html.parser
 import itertools
 import json
@@ -214,7 +215,7 @@ def test_the_page_tells_mistakes_with_their_reasons(found: Path) -> None:
     told = json.loads((found / "a.json").read_bytes())
     text = (found / "a.html").read_text("utf-8")
 
-    assert told["missed_frauds"][0]["reasons"][0]["text"] in text
+    assert html.escape(told["missed_frauds"][0]["reasons"][0]["text"]) in text
     assert "Worst false alarms" in text
     assert f"{__name__}:forgetful" in text
 

@@ -1,5 +1,6 @@
 """The estimator: River's contract, and its fast way of learning."""
 
+import random
 import sys
 from types import ModuleType
 
@@ -10,6 +11,7 @@ from river import checks
 
 from fraudstream.core.ftrl import log_loss_gradient, probability
 from fraudstream.core.learner import KeyedFTRL
+from fraudstream.core.terms import FIRST_LEANING, TWINS
 
 keyed = st.lists(st.tuples(st.sets(st.integers(0, 9), min_size=1, max_size=5), st.booleans()), max_size=40)
 
@@ -79,3 +81,51 @@ def test_an_example_foreseen_with_certainty_teaches_nothing() -> None:
     model.learn_keys((1, 2), fraud=True)
     assert model.weights == [0.0, 0.0, 0.0]
     assert model.intercept == 1_000.0
+
+
+NIGHT, DAY = FIRST_LEANING, FIRST_LEANING + 1
+"""Two values of a term that leans."""
+
+
+def nights_and_suspects(count: int) -> list[tuple[tuple[int, ...], bool]]:
+    """Return examples in which the night is a sign of fraud for suspects, and of none for anybody else."""
+    rng = random.Random(5)
+    examples = []
+    for _ in range(count):
+        suspect, night = rng.random() < 0.2, rng.random() < 0.5
+        rate = (0.9 if night else 0.3) if suspect else (0.001 if night else 0.02)
+        examples.append(((1 if suspect else 2, NIGHT if night else DAY), rng.random() < rate))
+    return examples
+
+
+def test_what_leans_speaks_for_fraud_in_a_suspect_and_against_it_in_anybody() -> None:
+    model = KeyedFTRL()
+    for keys, fraud in nights_and_suspects(20_000):
+        model.learn_keys(keys, fraud)
+
+    assert model.logit_keys((1, NIGHT)) > model.logit_keys((1, DAY)) + 1.0
+    assert model.logit_keys((2, NIGHT)) < model.logit_keys((2, DAY)) - 1.0
+
+
+def test_plain_keys_learn_as_if_no_key_leaned() -> None:
+    model, alone = KeyedFTRL(), KeyedFTRL()
+    for keys, fraud in nights_and_suspects(2_000):
+        model.learn_keys(keys, fraud, 0.5)
+        alone.learn_keys(keys[:1], fraud, 0.5)
+
+    assert model.weights[:FIRST_LEANING] == alone.weights[:FIRST_LEANING]
+    assert model.intercept == alone.intercept
+    assert any(model.weights[FIRST_LEANING:])
+
+
+def test_far_from_suspicion_the_first_weight_counts_alone_and_beyond_it_the_second() -> None:
+    model = KeyedFTRL()
+    twin = NIGHT + TWINS[NIGHT]
+    model.weights[NIGHT], model.weights[twin] = 0.25, 0.75
+
+    told = []
+    for plain in (-3.0, -1.0, 2.0, 5.0, 8.0):
+        model.weights[1] = plain
+        told.append(model.logit_keys((1, NIGHT)) - model.intercept - plain)
+
+    assert told == [0.25, 0.25, 0.5, 0.75, 0.75]

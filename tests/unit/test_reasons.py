@@ -5,6 +5,7 @@ import random
 import pytest
 
 from fraudstream.core.features import observe
+from fraudstream.core.ftrl import logit_of
 from fraudstream.core.history import CardHistory, CurrencyMeans, hour_of_week
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import Transaction
@@ -47,7 +48,7 @@ def test_contributions_add_up_to_the_logit_over_that_of_a_typical_transaction(
 
     total, parts = Explainer(WEIGHTS, TYPICAL).weigh(keys)
 
-    assert total == sum(WEIGHTS[key] for key in keys)
+    assert total == logit_of(WEIGHTS, keys)
     assert sum(parts) == pytest.approx(total - sum(TYPICAL[TERM_OF[key]] for key in keys))
     assert parts == pytest.approx(contributions(WEIGHTS, TYPICAL, keys)[: len(parts)])
 

@@ -40,6 +40,8 @@ def test_a_key_once_given_keeps_its_meaning() -> None:
         *("circumstances * bank * gender 8192", "hour_rarity 7", "pace 8"),
         *("novelty 8", "novelty * ratio_here 160", "novelty * pace_fine 112", "novelty * hour_share 80"),
         *("astray 12", "novelty * astray 96", "ratio_here_fine 38", "ratio_here * price_level 180"),
+        *("leaning ratio_here_coarse 18", "leaning newness 20", "leaning hour_share 20"),
+        *("leaning pace_coarse 16",),
     )
     assert tuple(f"{name} {size}" for name, size in SIZES.items()) == given
 
@@ -63,12 +65,20 @@ def test_the_checksum_changes_with_the_meaning_of_keys(monkeypatch: pytest.Monke
             True,
             True,
             True,
-            {"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5, "place": 1},
+            {
+                **{"amount": 1, "card": 4, "spikes": 5, "terminal": 4, "card and terminal": 5, "place": 3},
+                "rhythm": 2,
+            },
         ),
-        (True, True, False, {"amount": 1, "card": 4, "spikes": 5}),
-        (True, False, True, {"amount": 1, "terminal": 4}),
-        (False, True, True, {"spikes": 3, "terminal": 4, "card and terminal": 1}),
-        (False, True, False, {"spikes": 3}),
+        (True, True, False, {"amount": 1, "card": 4, "spikes": 5, "rhythm": 2}),
+        (True, False, True, {"amount": 1, "terminal": 4, "rhythm": 1}),
+        (
+            False,
+            True,
+            True,
+            {"spikes": 3, "terminal": 4, "card and terminal": 1, "place": 1, "rhythm": 1},
+        ),
+        (False, True, False, {"spikes": 3, "rhythm": 1}),
         (False, False, True, {"terminal": 4}),
         (True, False, False, {}),
         (False, False, False, {}),
@@ -232,3 +242,14 @@ def test_a_corrected_label_leaves_the_price_levels_as_if_it_had_been_right() -> 
 
     assert (tables.levels, tables.level_sum) == (right.levels, right.level_sum) == (2, 0.0)
     assert (risk.levels, risk.level_sum) == (right_risk.levels, right_risk.level_sum)
+
+
+def test_only_values_of_leaning_terms_have_a_twin_and_it_stands_in_the_second_half() -> None:
+    for term, index in zip(TERMS, range(len(TERMS)), strict=True):
+        start, size = STARTS[term.name], SIZES[term.name]
+        apart = [terms.TWINS[key] for key in range(start, start + size)]
+        half = size // 2
+        assert apart == ([half] * half + [0] * half if term.leaning else [0] * size)
+        assert (index in terms.LEANING_TERMS) is term.leaning
+    assert terms.TWINS[terms.FIRST_LEANING] > 0
+    assert not any(terms.TWINS[: terms.FIRST_LEANING])
