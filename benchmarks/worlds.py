@@ -135,7 +135,7 @@ class Noting(PartitionState):
             (history.log_squares + VARIANCE_PRIOR * means.variance) / (history.count + VARIANCE_PRIOR)
         )
         amount = max(seen.amount or 0.0, 0.01)
-        level = price_level(risk, serving.tables)
+        level = price_level(risk.levels, risk.level_sum, serving.tables.levels, serving.tables.level_sum)
         self.noted.append(
             (
                 seen.relative_amount,

@@ -20,6 +20,7 @@ MODULES = (
     "features",
     "ftrl",
     "history",
+    "look_tables",
     "looks",
     "observation",
     "prequential",

@@ -12,11 +12,12 @@ compiled where a compiler is at hand.
 from collections.abc import Sequence
 from math import exp
 from math import pow as power
+from typing import Final
 
 from fraudstream.core.terms import FIRST_LEANING, TWINS
 
-LEAN_FROM = -1.0
-LEAN_SPAN = 6.0
+LEAN_FROM: Final = -1.0
+LEAN_SPAN: Final = 6.0
 """Of the log odds that plain keys add to the intercept: where the second weight begins to count, and how much
 further it counts alone. With the prior's intercept these are odds of 1 to 400 and of 1 to 1; a unit more or
 less, or two, scores alike."""

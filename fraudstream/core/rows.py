@@ -9,11 +9,6 @@ from fraudstream.errors import InvalidMessage
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def row_of(state: msgspec.Struct) -> tuple[Any, ...]:
-    """Return the fields of a struct in order."""
-    return msgspec.structs.astuple(state)
-
-
 def struct_from(kind: type[S], row: object) -> S:
     """Build a struct from the row of its fields.
 

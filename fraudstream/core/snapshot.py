@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.core.look_tables import LookTables
+from fraudstream.core.look_tables import TABLES_ROW, LookTables
 from fraudstream.core.looks import LOOKS
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.terms import SIZES, STARTS
@@ -72,7 +72,7 @@ class _Body(msgspec.Struct, array_like=True):
     weights: bytes
     gradients: bytes
     squares: bytes
-    tables: LookTables
+    tables: TABLES_ROW
     typical: tuple[float, ...]
     # What was added later. A further field is the last line here and a line in Snapshot, of one name and
     # type, both with what it is in snapshots that lack it: those end earlier, and readers of an earlier
@@ -114,7 +114,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             weights=np.array(snapshot.weights, "<f8").tobytes(),
             gradients=np.array(snapshot.gradients, "<f8").tobytes(),
             squares=np.array(snapshot.squares, "<f8").tobytes(),
-            tables=snapshot.tables,
+            tables=snapshot.tables.to_row(),
             typical=snapshot.typical,
             **{name: getattr(snapshot, name) for name in _ADDED_LATER},
         )
@@ -187,7 +187,8 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
     if not all(map(math.isfinite, numbers)) or not all(bool(np.all(np.isfinite(table))) for table in tables):
         fault = f"the model snapshot {body.version} has weights that are not finite"
         raise InvalidSnapshot(fault)
-    if bool(np.any(tables[2] < 0.0)) or not _possible(body.tables):
+    counts = LookTables(*body.tables)
+    if bool(np.any(tables[2] < 0.0)) or not _possible(counts):
         fault = f"the model snapshot {body.version} has counts no learner can have reached"
         raise InvalidSnapshot(fault)
     typical = body.typical
@@ -209,7 +210,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         weights=weights,
         gradients=gradients,
         squares=squares,
-        tables=body.tables,
+        tables=counts,
         typical=typical,
         added=tuple(name for name, size in _TERMS if (name, size) not in body.terms),
         dropped=tuple(unknown),

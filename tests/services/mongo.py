@@ -30,8 +30,8 @@ class MongoServer(Server):
         Keep data in a file, so that they survive ``stop`` and, but for about the last second, ``kill``.
         Otherwise they live in memory, which takes them somewhat faster and forgets them at every stop.
     heap_mib
-        Memory of the server, claimed at once. Its indexes take about 0.6 KiB a classification: where they come
-        close to it, the server stands still for seconds at a time to collect garbage.
+        Memory of the server, claimed at once. Its indexes grow with every document, and where they come close
+        to it, the server stands still for seconds at a time to collect garbage.
     """
 
     name: ClassVar[str] = "mongo"

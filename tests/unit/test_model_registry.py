@@ -121,7 +121,7 @@ def state(learner: Learner) -> bytes:
                 for key, square in enumerate(model.squares)
                 if square
             ],
-            learner.tables,
+            learner.tables.to_row(),
             learner.typical,
             learner.learned,
             sorted((name, risk.to_row()) for name, risk in learner.risks.items()),

@@ -187,9 +187,9 @@ def test_only_a_learner_goes_on_from_a_snapshot_with_terms_this_code_lacks() -> 
         ({"typical": [math.inf] * len(TERMS)}, "not finite"),
         ({"keys": packed("<u4", 7, 1, 9)}, "out of order"),
         ({"keys": packed("<u4", 1, 2, KEYS)}, "out of order"),
-        ({"tables": LookTables(labels=1, frauds=2)}, "no learner"),
-        ({"tables": LookTables(ratio_labels=[0])}, "no learner"),
-        ({"tables": LookTables(followed=0, followed_by_fraud=0)}, "no learner"),
+        ({"tables": LookTables(labels=1, frauds=2).to_row()}, "no learner"),
+        ({"tables": LookTables(ratio_labels=[0]).to_row()}, "no learner"),
+        ({"tables": LookTables(followed=0, followed_by_fraud=0).to_row()}, "no learner"),
         ({"version": "three"}, "other content"),
     ],
 )
