@@ -32,6 +32,9 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.services import KafkaServer, MariaDbServer, MongoServer
 from tests.stack import COMMAND, Stack
 
+WARM_UP_SECONDS = 8
+"""Left out of latencies: workers, broker and caches are cold, and the producer has to find the broker."""
+
 
 def main() -> None:
     """Run one benchmark."""
@@ -48,6 +51,13 @@ def main() -> None:
     parser.add_argument("--archive", choices=["sqlite", "mongo"], default="sqlite")
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of every worker, without FRAUDSTREAM_; may be repeated",
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", type=Path, help="folder for collapsed stacks of every worker")
     options = parser.parse_args()
@@ -55,6 +65,9 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
         Services(options.archive, Path(scratch)) as services,
     ):
+        for setting in options.set:
+            name, _, value = setting.partition("=")
+            services.stack.environment[f"FRAUDSTREAM_{name}"] = value
         measure = throughput if options.what == "throughput" else latency
         figures = {"machine": machine(), **vars(options), **measure(options, services)}
     text = json.dumps(figures, indent=2, default=str)
@@ -223,27 +236,15 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
     stop = threading.Event()
     reader = threading.Thread(target=read_latencies, args=(stack, samples, stop))
     reader.start()
-    rows = options.rate * options.seconds
-    # Warm up for five seconds, then measure.
-    for limit in (options.rate * 5, rows):
-        samples.clear()
-        subprocess.run(
-            [
-                *COMMAND,
-                "replay",
-                str(options.file),
-                "--format",
-                options.data,
-                "--limit",
-                str(limit),
-                "--rate",
-                str(options.rate),
-            ],
-            env=stack.environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        time.sleep(2)
+    rows = options.rate * (WARM_UP_SECONDS + options.seconds)
+    replay = ["replay", str(options.file), "--format", options.data, "--limit", str(rows)]
+    subprocess.run(
+        [*COMMAND, *replay, "--rate", str(options.rate)],
+        env=stack.environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    time.sleep(2)
     stop.set()
     reader.join()
     found = statistics.quantiles(samples, n=1000, method="inclusive")
@@ -258,15 +259,22 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
 
 
 def read_latencies(stack: Stack, samples: list[float], stop: threading.Event) -> None:
-    """Note, for each classification, the time from its transaction's Kafka timestamp to now."""
+    """Note, for each classification, the time from its transaction's Kafka timestamp to now.
+
+    Those sent in the first :data:`WARM_UP_SECONDS` are left out.
+    """
     consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "bench", "fetch.wait.max.ms": 5})
     consumer.assign(
         [TopicPartition("classifications", p, end) for p, end in enumerate(stack.ends("classifications"))]
     )
+    warm_at = float("inf")
     while not stop.is_set():
         for record in consumer.consume(500, timeout=0.01):
             if record.error() is None and record.value() is not None:
-                samples.append(time.time() - record.timestamp()[1] / 1000)
+                sent_at = record.timestamp()[1] / 1000
+                warm_at = min(warm_at, sent_at + WARM_UP_SECONDS)
+                if sent_at >= warm_at:
+                    samples.append(time.time() - sent_at)
     consumer.close()
 
 

@@ -48,10 +48,10 @@ class Backlog:
         """Note that the oldest work of a partition is being done, which was queued then (monotonic)."""
         self._working_since[partition] = queued_at
 
-    def end(self, partition: int, records: int) -> None:
-        """Note that the oldest work of a partition is durable, or was given up."""
+    def end(self, partition: int, records: int, pieces: int = 1) -> None:
+        """Note that the oldest pieces of work of a partition are durable, or were given up."""
         self._working_since.pop(partition, None)
-        self._pieces[partition] -= 1
+        self._pieces[partition] -= pieces
         self._records[partition] -= records
         self._tell()
         if partition in self._held and self._records[partition] <= LOW:

@@ -21,7 +21,7 @@ from fraudstream.delivery.backlog import Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.records import OutRecord
-from fraudstream.delivery.slices import RecordSlice, sliced_topic
+from fraudstream.delivery.slices import SLICE_SIZE, RecordSlice, sliced_topic
 from fraudstream.delivery.stopping import ExitStatus, stop_process
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Consumer, SliceHandler, Work
@@ -37,10 +37,22 @@ FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
 
 @dataclass(slots=True)
 class _Pending:
-    event: EventT[Any] | None  # None: work of a timer, nothing to acknowledge
+    """Work of one or more slices or timers that is made durable by one checkpoint."""
+
+    events: list[EventT[Any]]  # of its slices; a timer's work has none
     work: Work
     early: asyncio.Task[None] | None
     queued_at: float
+    records: int
+    done: list[Callable[[], None]]
+    pieces: int = 1
+
+    def join(self, later: "_Pending") -> None:
+        self.events += later.events
+        self.work.join(later.work)
+        self.records += later.records
+        self.done += later.done
+        self.pieces += later.pieces
 
 
 class _LetGo(Exception):
@@ -49,10 +61,6 @@ class _LetGo(Exception):
 
 def _slice_of(event: EventT[Any]) -> RecordSlice:
     return cast(RecordSlice, event.value)
-
-
-def _records_of(event: EventT[Any] | None) -> int:
-    return 0 if event is None else len(_slice_of(event))
 
 
 class Lane:
@@ -172,8 +180,11 @@ class Lane:
             self._tasks[partition] = asyncio.create_task(
                 self._deliver(partition, queue), name=f"{self.name}-{partition}"
             )
-        queue.put_nowait(_Pending(event, work, self._start_early(work), time.monotonic()))
-        self.backlog.add(partition, _records_of(event))
+        events = [] if event is None else [event]
+        records = 0 if event is None else len(_slice_of(event))
+        done = [] if work.done is None else [work.done]
+        queue.put_nowait(_Pending(events, work, self._start_early(work), time.monotonic(), records, done))
+        self.backlog.add(partition, records)
 
     def _start_early(self, work: Work) -> asyncio.Task[None] | None:
         if work.early is None:
@@ -193,16 +204,18 @@ class Lane:
         return self.app.consumer  # type: ignore[return-value] # our own SliceConsumer
 
     async def _deliver(self, partition: int, queue: asyncio.Queue[_Pending]) -> None:
+        following: _Pending | None = None
         while True:
-            pending = await queue.get()
+            pending = following or await queue.get()
+            following = self._join_waiting(pending, queue)
             self.backlog.begin(partition, pending.queued_at)
             try:
                 await self._checkpoint(partition, pending)
             except _LetGo:
-                if pending.event is not None or pending.work.changes:
+                if pending.events or pending.work.changes:
                     self._ahead.add(partition)
-                if pending.event is not None:
-                    pending.event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
+                for event in pending.events:
+                    event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
             except ProducerFenced:
                 stop_process(f"{self.name}: another worker owns partition {partition} now", ExitStatus.FENCED)
             except OperatorError as exc:
@@ -216,10 +229,24 @@ class Lane:
             except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
                 stop_process(f"{self.name} could not deliver partition {partition}")
             finally:
-                self.backlog.end(partition, _records_of(pending.event))
+                self.backlog.end(partition, pending.records, pending.pieces)
+
+    @staticmethod
+    def _join_waiting(pending: _Pending, queue: asyncio.Queue[_Pending]) -> _Pending | None:
+        """Join what waits behind plain work to it; return what was taken from the queue and cannot join.
+
+        Where a little traffic comes record by record, two requests for each slice would keep a core busy;
+        what came while others were on their way shares them.
+        """
+        while pending.work.is_plain and not queue.empty() and pending.records < SLICE_SIZE:
+            later = queue.get_nowait()
+            if not later.work.is_plain:
+                return later
+            pending.join(later)
+        return None
 
     async def _checkpoint(self, partition: int, pending: _Pending) -> None:
-        """Make one slice's work durable, in this order, and only then let its offsets be committed.
+        """Make the work of slices durable, in this order, and only then let their offsets be committed.
 
         1. ``early``, which began when the slice was queued, then ``before``: stores are written and looked
            up, retried while they are down.
@@ -230,9 +257,9 @@ class Lane:
         applied;
            acknowledgement awaited.
         4. ``after``: stores learn what was published.
-        5. The slice is marked processed and acknowledged; Faust may commit it.
+        5. The slices are marked processed and acknowledged; Faust may commit them.
 
-        A crash between any two steps repeats the slice from step 1, and every step is idempotent: stores by
+        A crash between any two steps repeats the slices from step 1, and every step is idempotent: stores by
         position, outputs by the tail, table entries by their applied offset.
         """
         work = pending.work
@@ -256,17 +283,17 @@ class Lane:
             if self.aligned:
                 self._tails[partition] = outputs[-1].source_offset
         published = time.perf_counter()
-        if self.table is not None and work.changes:
-            await self.table.write(partition, work.changes, self.producers)
+        changes = work.changes if pending.pieces == 1 else list(dict(work.changes).items())
+        if self.table is not None and changes:
+            await self.table.write(partition, changes, self.producers)
         written = time.perf_counter()
         if work.after is not None:
             await self._until_available(work.after)
-        event = pending.event
-        if event is not None:
+        for event in pending.events:
             _slice_of(event).processed = True
             event.ack()
-        if work.done is not None:
-            work.done()
+        for tell in pending.done:
+            tell()
         stage = self.metrics.stage_seconds
         stage.labels(agent=self.name, stage="publish").observe(published - started)
         stage.labels(agent=self.name, stage="changelog").observe(written - published)
@@ -274,9 +301,8 @@ class Lane:
         self.metrics.checkpoint_time.labels(agent=self.name).set_to_current_time()
         passed = self.metrics.stage_records
         passed.labels(agent=self.name, stage="publish").inc(len(outputs))
-        passed.labels(agent=self.name, stage="changelog").inc(len(work.changes))
-        if event is not None:
-            passed.labels(agent=self.name, stage="slice").inc(len(_slice_of(event)))
+        passed.labels(agent=self.name, stage="changelog").inc(len(changes))
+        passed.labels(agent=self.name, stage="slice").inc(pending.records)
 
     def _above(self, tail: int, records: list[OutRecord]) -> list[OutRecord]:
         if not records or records[0].source_offset > tail:
@@ -286,10 +312,10 @@ class Lane:
         return fresh
 
     def _refuse_if_lost(self, partition: int, pending: _Pending) -> None:
-        lost = partition not in self.owned
-        if pending.event is not None:
-            lost = lost or pending.event.message.generation_id != self.app.consumer_generation_id
-        if lost:
+        generation = self.app.consumer_generation_id
+        if partition not in self.owned or any(
+            event.message.generation_id != generation for event in pending.events
+        ):
             raise _LetGo
 
     async def _tail(self, partition: int) -> int:

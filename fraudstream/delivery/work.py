@@ -43,6 +43,18 @@ class Work:
     after: Callable[[], Awaitable[None]] | None = None
     done: Callable[[], None] | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but publishing follows: what comes behind it may share its requests."""
+        return self.early is None and self.before is None and self.after is None
+
+    def join(self, later: "Work") -> None:
+        """Take over what is to be published by plain work that follows this one; a key may be twice then."""
+        self.outputs += later.outputs
+        for topic, records in later.notices.items():
+            self.notices.setdefault(topic, []).extend(records)
+        self.changes += later.changes
+
 
 class SliceHandler(Protocol):
     """The agent's side of a lane."""

@@ -1,4 +1,4 @@
-"""What a lane does early, what it keeps in order, and when it holds a partition back."""
+"""What a lane does early, what it does together and what in order, and when it holds a partition back."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from fraudstream.delivery.backlog import HIGH, LOW, Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.records import OutRecord
 from fraudstream.delivery.work import Work
 from fraudstream.errors import StoreUnavailable
 from fraudstream.metrics import Metrics
@@ -17,16 +18,16 @@ from fraudstream.metrics import Metrics
 AWAY = StoreUnavailable("mongo", "away")
 
 
-def lane_of(*partitions: int) -> Lane:
-    """Return a lane without output or table, the owner of these partitions."""
+def lane_of(*partitions: int, producers: object = None, output: str | None = None) -> Lane:
+    """Return a lane without a table, the owner of these partitions."""
     made = Lane(
         cast(Any, SimpleNamespace()),
         name="storing",
         source="classifications",
-        output=None,
-        aligned=True,
+        output=output,
+        aligned=False,
         table=None,
-        producers=cast(FencedProducers, SimpleNamespace()),
+        producers=cast(FencedProducers, producers),
         epoch=cast(EpochGuard, SimpleNamespace()),
         metrics=Metrics(CollectorRegistry()),
     )
@@ -96,6 +97,57 @@ async def test_work_that_is_let_go_is_not_done() -> None:
     await asyncio.sleep(0.05)
     assert lane.backlog.pieces() == 0
     assert done == []
+
+
+class Wire:
+    """Remembers the offsets that each request carries; lets one request through at a time."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[int]] = []
+        self.open = asyncio.Event()
+
+    async def send(self, _partition: int, _topic: str, records: list[OutRecord], **_: object) -> None:
+        self.requests.append([record.source_offset for record in records])
+        await self.open.wait()
+
+
+def publishing(offset: int, done: list[int]) -> Work:
+    """Return work of one record that nothing has to precede."""
+    return Work(outputs=[OutRecord(offset, b"card", b"{}", 0)], done=lambda: done.append(offset))
+
+
+async def test_what_waits_behind_a_request_shares_the_next_one() -> None:
+    wire, done = Wire(), list[int]()
+    lane = lane_of(0, producers=wire, output="classifications")
+    lane.put(0, publishing(0, done))
+    await settle()
+    for offset in range(1, 5):
+        lane.put(0, publishing(offset, done))
+    await settle()
+    assert (wire.requests, done) == ([[0]], [])
+    wire.open.set()
+    await settle()
+    assert wire.requests == [[0], [1, 2, 3, 4]]
+    assert done == [0, 1, 2, 3, 4]
+    assert lane.backlog.pieces() == 0
+
+
+async def test_work_that_looks_something_up_first_is_done_by_itself_and_in_its_place() -> None:
+    wire, done = Wire(), list[int]()
+    wire.open.set()
+    lane = lane_of(0, producers=wire, output="classifications")
+
+    async def look_up() -> None:
+        done.append(-1)
+
+    for offset in range(5):
+        work = publishing(offset, done)
+        if offset == 2:
+            work.before = look_up
+        lane.put(0, work)
+    await settle()
+    assert wire.requests == [[0, 1], [2], [3, 4]]
+    assert done == [0, 1, -1, 2, 3, 4]
 
 
 class Fetching:
