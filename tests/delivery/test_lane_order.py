@@ -21,7 +21,7 @@ AWAY = StoreUnavailable("mongo", "away")
 def lane_of(*partitions: int, producers: object = None, output: str | None = None) -> Lane:
     """Return a lane without a table, the owner of these partitions."""
     made = Lane(
-        cast(Any, SimpleNamespace()),
+        cast(Any, SimpleNamespace(consumer_generation_id=1)),
         name="storing",
         source="classifications",
         output=output,
