@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
-from fraudstream.delivery.lane import HIGH
+from fraudstream.delivery.backlog import HIGH
 from fraudstream.delivery.stopping import ExitStatus
 from tests.adversity.load import Probe
 from tests.adversity.tally_trial import PARTITIONS, TallyTrial, is_frozen
@@ -22,8 +22,9 @@ from tests.stack import Stack, wait_until
 pytestmark = pytest.mark.adversity
 
 SESSION_SECONDS = 3
-#: What comes on top of a full queue: the fetch that filled it and the one in flight, each of 1 MB.
-FETCHED_SLICES = 12
+#: What comes on top of a full backlog: the fetch that filled it and the one in flight, each 1 MB of records of
+#: some 480 bytes.
+FETCHED_RECORDS = 5_000
 slow = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -156,8 +157,8 @@ def test_a_partition_that_waits_for_a_store_holds_back_nothing_but_itself(
         "all other partitions are answered to their end",
     )
     assert trial.stack.ends("classifications")[0] <= 1, "partition 0 holds nothing but a claim"
-    waiting = Probe(port).metric("fraudstream_pending_slices", agent="scoring")
-    assert HIGH <= waiting <= HIGH + FETCHED_SLICES, f"{waiting} slices wait of {sent[0]} records"
+    waiting = Probe(port).metric("fraudstream_pending_records", agent="scoring")
+    assert HIGH <= waiting <= HIGH + FETCHED_RECORDS, f"{waiting} records wait of {sent[0]}"
     shut.unlink()
     trial.wait_until_answered()
     trial.check()
