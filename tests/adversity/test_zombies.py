@@ -22,8 +22,8 @@ from tests.stack import Stack, wait_until
 pytestmark = pytest.mark.adversity
 
 SESSION_SECONDS = 3
-#: What comes on top of a full backlog: the fetch that filled it and the one in flight, each 1 MB of records of
-#: some 480 bytes.
+#: What comes on top of a full backlog: the fetch that filled it and the one in flight, each 1 MB of records
+#: of some 480 bytes.
 FETCHED_RECORDS = 5_000
 slow = [pytest.mark.slow, pytest.mark.timeout(600)]
 
