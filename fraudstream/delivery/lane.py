@@ -189,7 +189,10 @@ class Lane:
     def _start_early(self, work: Work) -> asyncio.Task[None] | None:
         if work.early is None:
             return None
-        task = asyncio.create_task(self._until_available(work.early), name=f"{self.name}-early")
+        early = work.early
+        # Many may wait for one store at once: none of them may keep a rebalance waiting.
+        action = self._until_available(lambda: self._unless_letting_go(early()))
+        task = asyncio.create_task(action, name=f"{self.name}-early")
         self._early.add(task)
         task.add_done_callback(self._early_ended)
         return task
@@ -312,9 +315,13 @@ class Lane:
         return fresh
 
     def _refuse_if_lost(self, partition: int, pending: _Pending) -> None:
+        # What follows a slice that was let go is let go too, though nothing kept it waiting: its offsets must
+        # not be committed past those of the other.
         generation = self.app.consumer_generation_id
-        if partition not in self.owned or any(
-            event.message.generation_id != generation for event in pending.events
+        if (
+            partition in self._ahead
+            or partition not in self.owned
+            or any(event.message.generation_id != generation for event in pending.events)
         ):
             raise _LetGo
 
@@ -349,7 +356,7 @@ class Lane:
                 return
 
     def let_go(self) -> None:
-        """Leave work that waits for a store to the next owner; what is in flight still finishes."""
+        """Leave work that waits for a store to the next owner; what is being published still finishes."""
         self._letting_go.set()
 
     async def take_over(self, assigned: Iterable[TP]) -> None:

@@ -11,6 +11,7 @@ from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.records import OutRecord
+from fraudstream.delivery.slices import PartitionId, RecordSlice
 from fraudstream.delivery.work import Work
 from fraudstream.errors import StoreUnavailable
 from fraudstream.metrics import Metrics
@@ -97,6 +98,47 @@ async def test_work_that_is_let_go_is_not_done() -> None:
     await asyncio.sleep(0.05)
     assert lane.backlog.pieces() == 0
     assert done == []
+
+
+async def test_what_follows_work_that_is_let_go_is_let_go_too() -> None:
+    lane, done = lane_of(0), list[int]()
+
+    async def away() -> None:
+        raise AWAY
+
+    async def stored() -> None:
+        pass
+
+    event = Event()
+    lane.put(0, Work(early=away, done=lambda: done.append(1)), event=cast(Any, event))
+    lane.put(0, Work(early=stored, done=lambda: done.append(2)), event=cast(Any, Event()))
+    lane.put(0, Work(done=lambda: done.append(3)), event=cast(Any, Event()))
+    await settle()
+    lane.let_go()
+    await asyncio.sleep(0.05)
+    assert lane.backlog.pieces() == 0
+    assert (done, event.value.processed) == ([], False)
+
+
+async def test_early_work_that_waits_its_turn_at_a_store_keeps_no_rebalance_waiting() -> None:
+    lane = lane_of(0)
+    lane.put(0, Work(early=asyncio.Event().wait))  # type: ignore[arg-type] # what it returns is not read
+    await settle()
+    lane.let_go()
+    await asyncio.sleep(0.05)
+    assert lane.backlog.pieces() == 0
+
+
+class Event:
+    """A slice as Faust delivers it."""
+
+    def __init__(self) -> None:
+        record = SimpleNamespace(offset=0, timestamp=0, timestamp_type=0)
+        self.value = RecordSlice(PartitionId("labels", 0), cast(Any, [record]))
+        self.message = SimpleNamespace(generation_id=1)
+
+    def ack(self) -> None:
+        """Nothing counts it here."""
 
 
 class Wire:
