@@ -61,6 +61,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", type=Path, help="folder for collapsed stacks of every worker")
     options = parser.parse_args()
+    for setting in options.set:
+        if "=" not in setting:
+            parser.error(f"--set {setting}: expected NAME=VALUE")
     with (
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
         Services(options.archive, Path(scratch)) as services,

@@ -234,9 +234,9 @@ def _terms(keys: tuple[int, ...], learner: Learner) -> tuple[TermWeight, ...]:
         TermWeight(
             term=TERMS[TERM_OF[key]].name,
             key=key,
-            weight=worth(weights, key, share),
-            contribution=worth(weights, key, share) - typical[TERM_OF[key]],
+            weight=added,
+            contribution=added - typical[TERM_OF[key]],
         )
-        for key in keys
+        for key, added in ((key, worth(weights, key, share)) for key in keys)
     ]
     return tuple(sorted(found, key=lambda one: (-abs(one.contribution), one.key))[:MOST_TERMS])
