@@ -12,7 +12,7 @@ from typing import Any
 
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.learning import Learner
-from fraudstream.core.messages import TrainingExample
+from fraudstream.core.messages import LabelPosition, Position, TrainingExample
 from fraudstream.core.model_design import STANDARD, ModelDesign
 from fraudstream.core.registry import Entry, Refusal, Relearn, Rollback, decode_record
 from fraudstream.core.snapshot import Snapshot, decode_snapshot
@@ -150,7 +150,15 @@ class PlainHistory:
             (record.offset(), decode_training_example(record.value()))
             for record in stack.records("training-examples")
         ]
-        self._log: dict[int, TrainingExample] = dict(log)
+        # Labels that a kill made come again are published again: a version without the first has neither.
+        firsts: dict[tuple[Position, LabelPosition], int] = {}
+        for offset, example in log:
+            firsts.setdefault((example.source, example.label_position), offset)
+        self._log: dict[int, TrainingExample] = {
+            offset: example
+            for offset, example in log
+            if example.released or firsts[example.source, example.label_position] == offset
+        }
         self.offsets: dict[int, list[int]] = {0: []}
         self._distrusted: tuple[str, ...] = ()
         reached = {0: -1}
@@ -193,7 +201,7 @@ def assert_same_state(published: Snapshot, learner: Learner) -> None:
     again = learner.snapshot(published.created_at)
     assert published.design == again.design
     for field in ("learned", "intercept", "keys", "weights", "gradients", "squares", "tables", "typical"):
-        assert getattr(published, field) == getattr(again, field), field
+        assert getattr(published, field) == getattr(again, field), f"{field} of version {published.version}"
 
 
 def explained(stack: Stack, positions: Sequence[str]) -> list[dict[str, Any]]:
