@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--data", choices=["capstone", "handbook"], default="handbook")
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--repeat", type=int, default=1, help="send the file so often")
+    parser.add_argument("--partitions", type=int, default=4, help="of the topic of transactions")
     parser.add_argument("--scoring", type=int, default=2)
     parser.add_argument("--sinks", type=int, default=1)
     parser.add_argument("--archive", choices=["sqlite", "mongo"], default="sqlite")
@@ -66,7 +67,7 @@ def main() -> None:
             parser.error(f"--set {setting}: expected NAME=VALUE")
     with (
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
-        Services(options.archive, Path(scratch)) as services,
+        Services(options.archive, options.partitions, Path(scratch)) as services,
     ):
         for setting in options.set:
             name, _, value = setting.partition("=")
@@ -93,7 +94,8 @@ def machine() -> dict[str, Any]:
 class Services:
     """Broker and stores of one run, and the stack on them."""
 
-    def __init__(self, archive: str, scratch: Path) -> None:
+    def __init__(self, archive: str, partitions: int, scratch: Path) -> None:
+        self.partitions = partitions
         self.servers: dict[str, Any] = {"kafka": KafkaServer(), "mariadb": MariaDbServer()}
         if archive == "mongo":
             self.servers["mongo"] = MongoServer(heap_mib=3072)
@@ -112,6 +114,7 @@ class Services:
             archive,
             self.servers["mariadb"].url,
             "",
+            PARTITIONS=self.partitions,
             FLUSH_INTERVAL_SECONDS=10,
             SESSION_TIMEOUT_SECONDS=10,
         )
@@ -233,20 +236,26 @@ def cpu(process: psutil.Process) -> float:
 def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
     """Send at a fixed rate; an independent consumer notes when each classification can be read."""
     stack = services.stack
-    for role in ["scoring"] * options.scoring + ["sinks"] * options.sinks:
-        stack.start(role)
+    processes = [
+        (role, psutil.Process(stack.start(role).pid))
+        for role in ["scoring"] * options.scoring + ["sinks"] * options.sinks
+    ]
     samples: list[float] = []
     stop = threading.Event()
-    reader = threading.Thread(target=read_latencies, args=(stack, samples, stop))
+    reader = threading.Thread(target=read_latencies, args=(stack, samples, stop), daemon=True)
     reader.start()
     rows = options.rate * (WARM_UP_SECONDS + options.seconds)
     replay = ["replay", str(options.file), "--format", options.data, "--limit", str(rows)]
-    subprocess.run(
-        [*COMMAND, *replay, "--rate", str(options.rate)],
-        env=stack.environment,
-        check=True,
-        stdout=subprocess.DEVNULL,
+    sender = psutil.Popen(
+        [*COMMAND, *replay, "--rate", str(options.rate)], env=stack.environment, stdout=subprocess.DEVNULL
     )
+    time.sleep(WARM_UP_SECONDS)
+    processes += [("sender", sender), ("reader", psutil.Process())]
+    before = busy(processes, services)
+    time.sleep(options.seconds - 1)
+    after = busy(processes, services)
+    if sender.wait():
+        sys.exit("the transactions could not be sent")
     time.sleep(2)
     stop.set()
     reader.join()
@@ -258,7 +267,18 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
             for name, at in (("p50", 499), ("p90", 899), ("p99", 989), ("p99.9", 998))
         },
         "worst_ms": round(max(samples) * 1000, 1),
+        "busy_cores": {
+            name: round((after[name] - before[name]) / (options.seconds - 1), 2) for name in after
+        },
     }
+
+
+def busy(processes: list[tuple[str, psutil.Process]], services: Services) -> dict[str, float]:
+    """CPU seconds of processes so far, by name, and of broker and stores."""
+    spent = services.cpu_seconds()
+    for name, process in processes:
+        spent[name] = spent.get(name, 0.0) + cpu(process)
+    return spent
 
 
 def read_latencies(stack: Stack, samples: list[float], stop: threading.Event) -> None:
