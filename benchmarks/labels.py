@@ -220,11 +220,8 @@ def unlearn(model: KeyedFTRL, keys: tuple[int, ...], fraud: bool) -> None:
     for key in keys:
         if TWINS[key]:
             continue
-        newer = model.squares[key]
-        square = model.squares[key] = max(newer - gradient**2, 0.0)
-        shrunk = (newer**0.5 - square**0.5) / model.alpha * model.weights[key]
-        total = model.gradients[key] = model.gradients[key] - (gradient - shrunk)
-        model.weights[key] = -(((model.beta + square**0.5) / model.alpha) ** -1) * total
+        square = model.squares[key] = max(model.squares[key] - gradient**2, 0.0)
+        model.weights[key] += model.alpha * gradient / (model.beta + square**0.5)
 
 
 def corrections(rows: list[Transaction]) -> Iterator[str]:

@@ -95,15 +95,12 @@ class KeyedChallenger:
         """Return one with the weights of a model and constants of its own; terms it lacks are left out."""
         kept = design.kept_keys()
         rows = [
-            (key, weight, -weight * (design.beta + square**0.5) / design.alpha, square)
-            for key, weight, square in zip(weights.keys, weights.weights, weights.squares, strict=True)
-            if kept is None or kept[key]
+            row
+            for row in zip(weights.keys, weights.weights, weights.squares, strict=True)
+            if kept is None or kept[row[0]]
         ]
-        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-        keys, learned, gradients, squares = columns
-        begun = msgspec.structs.replace(
-            weights, design=design, keys=keys, weights=learned, gradients=gradients, squares=squares
-        )
+        keys, learned, squares = list(zip(*rows, strict=True)) or [(), (), ()]
+        begun = msgspec.structs.replace(weights, design=design, keys=keys, weights=learned, squares=squares)
         return cls.of(begun, declared)
 
     def score(self, keys: Sequence[int]) -> float:

@@ -289,7 +289,6 @@ class Learner:
             intercept=model.intercept,
             keys=keys,
             weights=tuple(map(model.weights.__getitem__, keys)),
-            gradients=tuple(map(model.gradients.__getitem__, keys)),
             squares=tuple(map(model.squares.__getitem__, keys)),
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
@@ -324,11 +323,8 @@ class Learner:
         self._kept = snapshot.design.kept_keys()
         self.model = model = snapshot.design.model()
         model.intercept = snapshot.intercept
-        for key, weight, gradient, square in zip(
-            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
-        ):
+        for key, weight, square in zip(snapshot.keys, snapshot.weights, snapshot.squares, strict=True):
             model.weights[key] = weight
-            model.gradients[key] = gradient
             model.squares[key] = square
         self.typical = list(snapshot.typical)
 

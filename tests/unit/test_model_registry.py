@@ -116,11 +116,7 @@ def state(learner: Learner) -> bytes:
     return msgspec.msgpack.encode(
         (
             model.intercept,
-            [
-                (key, model.weights[key], model.gradients[key], square)
-                for key, square in enumerate(model.squares)
-                if square
-            ],
+            [(key, model.weights[key], square) for key, square in enumerate(model.squares) if square],
             learner.tables.to_row(),
             learner.typical,
             learner.learned,
@@ -353,7 +349,7 @@ def taught(design: ModelDesign, examples: Sequence[TrainingExample], *, left_out
 
 def weights(learner: Learner) -> bytes:
     model = learner.model
-    return msgspec.msgpack.encode((model.intercept, model.weights, model.gradients, model.squares))
+    return msgspec.msgpack.encode((model.intercept, model.weights, model.squares))
 
 
 def published_change(past: Past, made: NewState) -> Entry:
