@@ -71,7 +71,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     history: CardHistory | None,
     risk: EntityRisk | None,
     tables: LookTables,
-    place: int | None = None,
+    place: str | None = None,
 ) -> Observation:
     """See a transaction as it is before it enters any state. Changes nothing.
 

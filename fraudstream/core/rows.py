@@ -1,4 +1,4 @@
-"""Mutable state to and from rows: plain tuples of numbers and lists that any encoding can carry."""
+"""Mutable state to and from rows: plain tuples of numbers, texts and lists that any encoding can carry."""
 
 from typing import Any, TypeVar
 
