@@ -25,6 +25,7 @@ MODULES = (
     "observation",
     "prequential",
     "price_levels",
+    "review_budget",
     "risk",
     "scoring",
 )
