@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.replay_rows import Format, ReplayFile, Row
-from fraudstream.core.backtest import Entry
+from fraudstream.core.backtest_entries import Entry
 from fraudstream.core.messages import LabelValue
 from fraudstream.core.wire_formats import WireFormats
 from fraudstream.core.wire_values import record_time
