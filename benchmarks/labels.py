@@ -21,7 +21,8 @@ from fraudstream.core.evaluation import average_precision, card_precision
 from fraudstream.core.ftrl import log_loss_gradient, weigh
 from fraudstream.core.label_trust import Held, LabelTrust, Quarantine
 from fraudstream.core.learner import KeyedFTRL
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample, Transaction
 from fraudstream.core.relearning import relearn
 from fraudstream.core.reported import Report, ReportedPass, Scored

@@ -21,6 +21,7 @@ MODULES = (
     "features",
     "ftrl",
     "history",
+    "learning",
     "look_tables",
     "looks",
     "observation",

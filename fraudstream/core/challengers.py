@@ -7,7 +7,8 @@ from typing import Protocol
 import msgspec
 
 from fraudstream.core.label_trust import LabelTrust
-from fraudstream.core.learning import Learner, Limits, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits, Outcome
 from fraudstream.core.messages import Position, TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import Snapshot

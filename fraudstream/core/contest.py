@@ -16,7 +16,7 @@ from fraudstream.core.comparison import DayPair, Guard, compare, judge
 from fraudstream.core.contest_state import ContestState, Kept, Report, ask
 from fraudstream.core.handover import Handover
 from fraudstream.core.label_trust import LabelTrust
-from fraudstream.core.learning import Limits, Outcome
+from fraudstream.core.learning_outcomes import Limits, Outcome
 from fraudstream.core.messages import LabelValue, Position, TrainingExample
 from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot

@@ -7,16 +7,16 @@ snapshot and given the same examples reaches the same state.
 from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import compress
-from typing import Self
+from typing import Final, Self
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from fraudstream.core.ftrl import weigh, worth
 from fraudstream.core.known_labels import KnownLabels, as_fraud
 from fraudstream.core.label_sources import STANDINGS
-from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
+from fraudstream.core.label_trust import LabelTrust, Quarantine
+from fraudstream.core.learning_outcomes import HeldExample, Limits, Outcome
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign, only_kept
@@ -28,45 +28,17 @@ REMEMBERED_LABELS = 200_000
 """Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
 comes again after so many others is learned again, unless its example says what it replaces."""
 
-TYPICAL_WINDOW = 500
+TYPICAL_WINDOW: Final = 500
 """Samples the typical weights look back on."""
 
-TYPICAL_EVERY = 8
+TYPICAL_EVERY: Final = 8
 """Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the
 cost."""
 
-MOST_TERMINALS = 200_000
-"""Terminals whose risk is kept: the state is the learner's and every scorer's, see ``docs/labels.md``."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Outcome(StrEnum):
-    """What became of a training example."""
-
-    LEARNED = "learned"
-    CORRECTED = "corrected"
-    REPEATED = "repeated"
-    REPLAYED = "replayed"
-    OVERRULED = "overruled"
-    HELD = "held"
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What bounds a learner: terminals whose risk is kept, labels of one source believed a day."""
-
-    terminals: int = MOST_TERMINALS
-    labels_per_day: int = LABELS_PER_DAY
-
-
-class HeldExample(msgspec.Struct, frozen=True):
-    """A training example that was not learned, and why."""
-
-    example: TrainingExample
-    offset: int
-    reason: Held
-
-
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Learner:
     """Learns from one example after another and gives out snapshots and changed risks.
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from fraudstream.core.ftrl import logit_of, probability
 from fraudstream.core.labels import TAUGHT, KnownLabel, LabelOutcome, judge_label
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import (
     Features,
     Label,

@@ -15,7 +15,8 @@ from fraudstream.core.contest import Contest
 from fraudstream.core.contest_state import decode_contest, encode_contest
 from fraudstream.core.handover import Handover, not_handed_over
 from fraudstream.core.learner import PRIOR_LOGIT
-from fraudstream.core.learning import Learner, Limits
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import Position
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import Demote, Promote, Rollback

@@ -9,7 +9,8 @@ import pytest
 
 from fraudstream.core.codec import encode_training_example
 from fraudstream.core.kept_model import decode_kept, encode_kept
-from fraudstream.core.learning import Learner, Limits
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import (
