@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 MODULES = (
+    "assembling",
     "backtest",
     "features",
     "ftrl",
@@ -48,9 +49,13 @@ follow_imports = skip
 
 _SETUP = """\
 import sys
+from pathlib import Path
+
+from fraudstream.core.terms import assembling
 from mypyc.build import mypycify
 from setuptools import setup
 
+Path("fraudstream/core/assembling.py").write_text(assembling())
 setup(
     name="core",
     script_args=["--quiet", "build_ext", "--inplace"],
