@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from fraudstream.core.backtest_entries import Entry, Mistake, Rival
@@ -16,7 +15,6 @@ DECISIONS = (Decision.APPROVE, Decision.REVIEW, Decision.DECLINE)
 
 _APPROVE: Final = Decision.APPROVE
 _REVIEW: Final = Decision.REVIEW
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Backtest:
@@ -85,7 +83,7 @@ class Backtest:
             self.alerts.extend([score >= review_at for score in recent])
         self.frauds.extend([-1 if fraud is None else int(fraud) for _, _, fraud, _ in entries])
         for one, _, _, _ in entries:
-            self.times.append((one.event_time - _EPOCH).total_seconds())
+            self.times.append(one.event_time.timestamp())
             self.amounts.append(-1 if one.amount_minor is None else min(one.amount_minor, 10**15))
             self.hours.append(hour_of(one))
             self.cards.append(-1 if one.card_id is None else cards.setdefault(one.card_id, len(cards)))
@@ -108,7 +106,7 @@ class Backtest:
 
     def _judge(self, transaction: Transaction, score: float) -> bool:
         """Decide as the partition's worker would, its review budget following; return whether it acts."""
-        at = (transaction.event_time - _EPOCH).total_seconds()
+        at = transaction.event_time.timestamp()
         state = self.run.states[self._partition]
         decision, _, alert = state.judge(self._policy, transaction, len(self.decisions), at, score)
         self._decision = decision

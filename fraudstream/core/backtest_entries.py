@@ -1,6 +1,5 @@
 """What goes into a backtest row by row, and the mistakes that come out."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -30,11 +29,11 @@ class Rival(Protocol):
         """What its table is headed."""
         ...
 
-    def score(self, keys: Sequence[int]) -> float:
+    def score(self, keys: tuple[int, ...]) -> float:
         """Return its estimate that a transaction with these keys is fraud."""
         ...
 
-    def learn(self, keys: Sequence[int], fraud: bool) -> None:
+    def learn(self, keys: tuple[int, ...], fraud: bool) -> None:
         """Learn one label."""
         ...
 

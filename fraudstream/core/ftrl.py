@@ -9,7 +9,6 @@ Apart from the estimator, because these few lines are half of what learning cost
 compiled where a compiler is at hand.
 """
 
-from collections.abc import Sequence
 from math import exp, sqrt
 from typing import Final
 
@@ -54,7 +53,7 @@ def lean(plain: float) -> float:
     return share if share < 1.0 else 1.0
 
 
-def weigh(weights: list[float], keys: Sequence[int]) -> tuple[float, float, float]:
+def weigh(weights: list[float], keys: tuple[int, ...]) -> tuple[float, float, float]:
     """Return what plain keys add up to, in their order, the share that gives, and what leaning keys add."""
     twins = TWINS
     unleaning = FIRST_LEANING
@@ -69,7 +68,7 @@ def weigh(weights: list[float], keys: Sequence[int]) -> tuple[float, float, floa
     return plain, share, (1.0 - share) * first + share * second
 
 
-def logit_of(weights: list[float], keys: Sequence[int]) -> float:
+def logit_of(weights: list[float], keys: tuple[int, ...]) -> float:
     """Return what some keys add to the log odds."""
     plain, _, leaning = weigh(weights, keys)
     return plain + leaning
@@ -109,7 +108,7 @@ def move_weight(  # noqa: PLR0913, PLR0917  plain values, so that compiled they 
 def learn_step(  # noqa: PLR0913, PLR0917  as above
     weights: list[float],
     squares: list[float],
-    keys: Sequence[int],
+    keys: tuple[int, ...],
     intercept: float,
     fraud: bool,
     length: float,

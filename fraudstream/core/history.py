@@ -203,7 +203,7 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
     within a month, as of ``seen_at``, the newest one; ``since``: the first one. ``places``: terminals of the
     last uses, oldest first, each a character by :func:`place_of`; ``placed``, ``moved``: uses at any terminal
     and at one not among the last, both fading by use. ``astray``: uses at new terminals, fading within a
-    day, as of ``seen_at``.
+    day, as of ``seen_at``. ``touched``: whether a checkpoint is to keep it anew; no part of its row.
     """
 
     __slots__ = (
@@ -222,6 +222,7 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
         "seen_at",
         "since",
         "steady",
+        "touched",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -257,6 +258,7 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
         self.placed = placed
         self.moved = moved
         self.astray = astray
+        self.touched = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CardHistory) and self.to_row() == other.to_row()

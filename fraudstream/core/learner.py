@@ -8,7 +8,6 @@ One thing differs: River works a weight out when its key is learned *again*, so 
 gradient behind. Here a weight is up to date at once, as River's is after a step of gradient zero.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from river import base
@@ -77,7 +76,7 @@ class KeyedFTRL(base.Classifier):
         self.squares = [0.0] * keys
         self._places: dict[FeatureName, int] = {}
 
-    def learn_keys(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+    def learn_keys(self, keys: tuple[int, ...], fraud: bool, weight: float = 1.0) -> None:
         """Learn one example of a transaction's keys, by a step of a length. Keys must differ."""
         gradient = learn_step(
             self.weights,
@@ -91,11 +90,11 @@ class KeyedFTRL(base.Classifier):
         )
         self.intercept -= self.intercept_lr * gradient
 
-    def logit_keys(self, keys: Sequence[int]) -> float:
+    def logit_keys(self, keys: tuple[int, ...]) -> float:
         """Return the log odds of a transaction's keys."""
         return logit_of(self.weights, keys) + self.intercept
 
-    def score_keys(self, keys: Sequence[int]) -> float:
+    def score_keys(self, keys: tuple[int, ...]) -> float:
         """Return the estimated probability of fraud for a transaction's keys."""
         return probability(self.logit_keys(keys))
 

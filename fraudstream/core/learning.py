@@ -4,9 +4,9 @@ Everything here depends on the examples and their order alone, bit for bit: a le
 snapshot and given the same examples reaches the same state.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import compress
 from typing import Final, Self
 
@@ -34,8 +34,6 @@ TYPICAL_WINDOW: Final = 500
 TYPICAL_EVERY: Final = 8
 """Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the
 cost."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
@@ -104,7 +102,7 @@ class Learner:
         known = self._labels.get(example.source)
         if known is not None and known.is_old(example):
             return Outcome.REPEATED
-        at = (example.event_time - _EPOCH).total_seconds()
+        at = example.event_time.timestamp()
         reason, quarantine = self.trust.judge(example, at, offset, self.limits.labels_per_day)
         if quarantine is not None:
             self._quarantines.append(quarantine)
@@ -136,7 +134,7 @@ class Learner:
 
     def take(  # noqa: PLR0913
         self,
-        keys: Sequence[int],
+        keys: tuple[int, ...],
         fraud: bool,
         at: float,
         look: tuple[float, float] | None,
@@ -181,7 +179,7 @@ class Learner:
         if learned % TYPICAL_EVERY == 0:
             self._sample(keys, learned // TYPICAL_EVERY)
 
-    def _sample(self, keys: Sequence[int], samples: int) -> None:
+    def _sample(self, keys: tuple[int, ...], samples: int) -> None:
         weights = self.model.weights
         _, share, _ = weigh(weights, keys)
         typical = self.typical

@@ -7,7 +7,6 @@ the base of every backtest.
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from fraudstream.core.ftrl import logit_of, probability
@@ -19,8 +18,6 @@ from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.scoring import PartitionState, classify, keys_of
 from fraudstream.core.serving import ServingModel
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 _EXPLAINER_LASTS: Final = 1000
 """Labels learned before reasons take the newer typical weights: about what the stream learns between two
 snapshots."""
@@ -31,8 +28,9 @@ class _Pending:
         "at",
         "due",
         "fraud",
+        "has_look",
         "keys",
-        "look",
+        "numbers",
         "terminal_id",
     )
 
@@ -49,8 +47,14 @@ class _Pending:
         self.keys = keys
         self.fraud = fraud
         self.at = at
-        self.look = look
+        # Some hundred thousand wait: two numbers in place are a third of the room of a tuple of two.
+        self.has_look = look is not None
+        self.numbers = look or (0.0, 0.0)
         self.terminal_id = terminal_id
+
+    @property
+    def look(self) -> tuple[float, float] | None:
+        return self.numbers if self.has_look else None
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         return type(self), (self.due, self.keys, self.fraud, self.at, self.look, self.terminal_id)
@@ -100,7 +104,7 @@ class OfflinePass:
         ``known``: what becomes known of it and when, the earliest first, each the opposite of the one
         before, instead of its own label after the delay. The first is learned, the others correct it.
         """
-        at = (transaction.event_time - _EPOCH).total_seconds()
+        at = transaction.event_time.timestamp()
         self._advance(at)
         serving = self.serving
         state = self.states[partition]
@@ -127,7 +131,7 @@ class OfflinePass:
 
     def classify(self, transaction: Transaction, policy: Policy, partition: int = 0) -> Classification:
         """Return the classification that the stream would have published at the transaction's time."""
-        at = (transaction.event_time - _EPOCH).total_seconds()
+        at = transaction.event_time.timestamp()
         self._advance(at)
         self._renew_explainer()
         position = Position(1, partition, self._count)

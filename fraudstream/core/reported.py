@@ -87,7 +87,7 @@ class ReportedPass:
 
     def score(self, transaction: Transaction, reports: Sequence[Report], partition: int = 0) -> float:
         """Return the score of one transaction, and have its labels come when they are due."""
-        self.clock = max(self.clock, (transaction.event_time - _EPOCH).total_seconds())
+        self.clock = max(self.clock, transaction.event_time.timestamp())
         self._hear()
         serving, state = self.serving, self.states[partition]
         observation, history, _ = state.see(transaction, serving)

@@ -4,7 +4,6 @@ A module of its own: importing River's estimators takes a second, which only tho
 """
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,7 +42,7 @@ class RiverChallenger:
             raise InvalidInput(fault)
         self._estimator: Any = estimator
 
-    def score(self, keys: Sequence[int]) -> float:
+    def score(self, keys: tuple[int, ...]) -> float:
         """Return its probability of fraud: 0.5 where it gives none yet."""
         try:
             score = float(self._estimator.predict_proba_one(plain_features(keys)).get(True, 0.5))
@@ -55,7 +54,7 @@ class RiverChallenger:
             raise ChallengerFailed(fault)
         return min(max(score, 0.0), 1.0)
 
-    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+    def learn(self, keys: tuple[int, ...], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by a whole step: not every estimator knows others."""
         try:
             self._estimator.learn_one(plain_features(keys), fraud)

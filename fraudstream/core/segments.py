@@ -70,7 +70,8 @@ class Segment:
 def amount_class(transaction: Transaction) -> str | None:
     """Return the amount's class in words, by the edges that the model's crosses use.
 
-    >>> amount_class(Transaction(transaction_id="1", event_time=_EPOCH, amount_minor=1_250))
+    >>> from datetime import UTC, datetime
+    >>> amount_class(Transaction(transaction_id="1", event_time=datetime.now(UTC), amount_minor=1_250))
     '10 to 20'
     """
     at = price_class(transaction.amount_minor, transaction.currency)
