@@ -31,6 +31,7 @@ MODULES = (
     "review_budget",
     "risk",
     "scoring",
+    "serving",
 )
 """Modules of the core that are compiled, as one: they call each other, and hold each other's state, without
 the interpreter. No structs, enumerations or protocols live in them: those stay plain classes."""

@@ -28,6 +28,7 @@ MOST_FAULTS = 5
 NOWHEN_MS = 946_684_800_000
 """The beginning of 2000: event time of what tells none. The stream takes no record from before 1990."""
 
+_FRAUD = LabelValue.FRAUD
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,7 +87,7 @@ class History:
                     self.faults.append(str(fault))
                 continue
             label = transaction.label
-            truth = None if label is None else label is LabelValue.FRAUD
+            truth = None if label is None else label is _FRAUD
             known = None
             if self._labels is not None:
                 known = self._labels.of(transaction)

@@ -66,12 +66,10 @@ class Backtest:
 
     def score(self, entries: Sequence[Entry]) -> None:
         """Score the next transactions, each after learning every label due before it."""
-        score = self.run.score
-        keep = self.scores.append
         for transaction, partition, fraud, known in entries:
             self._fraud = fraud
             self._partition = partition
-            keep(score(transaction, partition, known))
+            self.scores.append(self.run.score(transaction, partition, known))
 
     def note(self, entries: Sequence[Entry]) -> None:
         """Note what else measures need of the transactions given to :meth:`score` last."""

@@ -5,6 +5,7 @@ the highest offset folded in, so that a replayed record changes nothing. Sums ar
 running mean, so inflation cancels.
 """
 
+from math import floor
 from typing import Final, Self
 from zlib import crc32
 
@@ -80,7 +81,7 @@ def place_of(terminal_id: str) -> str:
 
 def hour_of_week(at: float) -> int:
     """Return the hour of the week of a time in seconds since 1970, UTC: 0 is the first one of a Thursday."""
-    return int(at // 3600.0) % WEEK_HOURS
+    return floor(at) // 3600 % WEEK_HOURS
 
 
 _MEANS_ROW = tuple[int, float, int, float, list[int], int]

@@ -170,8 +170,10 @@ class Learner:
                     risk = self.risks[terminal_id] = EntityRisk()
                 self._changed[terminal_id] = None
             ratio, relative_amount = look or (0.0, 0.0)
-            note = correct_label if correction else note_label
-            note(risk, self.tables, at, ratio, relative_amount, fraud)
+            if correction:
+                correct_label(risk, self.tables, at, ratio, relative_amount, fraud)
+            else:
+                note_label(risk, self.tables, at, ratio, relative_amount, fraud)
             if len(self.risks) > self.limits.terminals:
                 self._forget_terminals()
         self.model.learn_keys(keys if self._kept is None else only_kept(keys, self._kept), fraud, weight)
