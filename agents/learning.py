@@ -11,7 +11,8 @@ from aiokafka import ConsumerRecord
 
 from fraudstream.app import AgentApp
 from fraudstream.core.codec import decode_training_example
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.registry import ModelCommand, command_name, decode_command
 from fraudstream.delivery.dead_letters import Letter

@@ -21,7 +21,8 @@ from fraudstream.core.evaluation import average_precision, card_precision
 from fraudstream.core.ftrl import log_loss_gradient, weigh
 from fraudstream.core.label_trust import Held, LabelTrust, Quarantine
 from fraudstream.core.learner import KeyedFTRL
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample, Transaction
 from fraudstream.core.relearning import relearn
 from fraudstream.core.reported import Report, ReportedPass, Scored
@@ -220,11 +221,8 @@ def unlearn(model: KeyedFTRL, keys: tuple[int, ...], fraud: bool) -> None:
     for key in keys:
         if TWINS[key]:
             continue
-        newer = model.squares[key]
-        square = model.squares[key] = max(newer - gradient**2, 0.0)
-        shrunk = (newer**0.5 - square**0.5) / model.alpha * model.weights[key]
-        total = model.gradients[key] = model.gradients[key] - (gradient - shrunk)
-        model.weights[key] = -(((model.beta + square**0.5) / model.alpha) ** -1) * total
+        square = model.squares[key] = max(model.squares[key] - gradient**2, 0.0)
+        model.weights[key] += model.alpha * gradient / (model.beta + square**0.5)
 
 
 def corrections(rows: list[Transaction]) -> Iterator[str]:

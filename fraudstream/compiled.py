@@ -17,16 +17,21 @@ import tempfile
 from pathlib import Path
 
 MODULES = (
+    "assembling",
+    "backtest",
     "features",
     "ftrl",
     "history",
+    "learning",
     "look_tables",
     "looks",
     "observation",
     "prequential",
     "price_levels",
+    "review_budget",
     "risk",
     "scoring",
+    "serving",
 )
 """Modules of the core that are compiled, as one: they call each other, and hold each other's state, without
 the interpreter. No structs, enumerations or protocols live in them: those stay plain classes."""
@@ -45,9 +50,13 @@ follow_imports = skip
 
 _SETUP = """\
 import sys
+from pathlib import Path
+
+from fraudstream.core.terms import assembling
 from mypyc.build import mypycify
 from setuptools import setup
 
+Path("fraudstream/core/assembling.py").write_text(assembling())
 setup(
     name="core",
     script_args=["--quiet", "build_ext", "--inplace"],

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from fraudstream.core.challengers import Challenger, KeyedChallenger, catching_up
-from fraudstream.core.learning import REMEMBERED_LABELS, Learner, Limits
+from fraudstream.core.learning import REMEMBERED_LABELS, Learner
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import decode_snapshot

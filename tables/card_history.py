@@ -49,7 +49,7 @@ def changes(state: PartitionState, epoch: int) -> list[tuple[bytes, bytes | None
     ]
     review = state.take_review()
     if review is not None:
-        entries.append((_REVIEW, _encode((epoch, review))))
+        entries.append((_REVIEW, _encode((epoch, review.to_row()))))
     return entries
 
 

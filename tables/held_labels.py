@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from fraudstream.core.label_trust import Quarantine
-from fraudstream.core.learning import HeldExample, Learner, Limits
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import HeldExample, Limits
 from fraudstream.core.source_alarms import encode_held, held_key, source_alarm
 from fraudstream.core.watching import encode_alarm
 from fraudstream.delivery.atomic import AtomicRecord

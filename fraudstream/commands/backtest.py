@@ -20,12 +20,12 @@ from fraudstream.commands.backtest_table import print_tables
 from fraudstream.commands.context import pass_settings
 from fraudstream.commands.replay_labels import parse_delay
 from fraudstream.commands.replay_rows import Format, ReplayFile
-from fraudstream.core.backtest import SEGMENTS
 from fraudstream.core.backtest_measures import Plan, TestFrom
 from fraudstream.core.cost import AMOUNTS_ONLY
 from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.policy import Policy
 from fraudstream.core.policy_file import load_policy
+from fraudstream.core.segments import SEGMENTS
 from fraudstream.core.wire_formats import load_wire_formats
 from fraudstream.errors import InvalidInput
 from fraudstream.settings import Settings

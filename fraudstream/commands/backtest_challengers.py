@@ -4,7 +4,7 @@ import importlib
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Challenger:
             fault = f"{name} is no classifier, regressor or anomaly detector"
             raise InvalidInput(fault)
 
-    def score(self, keys: Sequence[int]) -> float:
+    def score(self, keys: tuple[int, ...]) -> float:
         """Return the estimate that a transaction with these keys is fraud.
 
         Raises
@@ -61,7 +61,7 @@ class Challenger:
             raise InvalidInput(fault)
         return min(max(score, 0.0), 1.0)
 
-    def learn(self, keys: Sequence[int], fraud: bool) -> None:
+    def learn(self, keys: tuple[int, ...], fraud: bool) -> None:
         """Learn one label."""
         started = time.thread_time_ns()
         self._learn(plain_features(keys), fraud)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.replay_rows import Format, ReplayFile, Row
-from fraudstream.core.backtest import Entry
+from fraudstream.core.backtest_entries import Entry
 from fraudstream.core.messages import LabelValue
 from fraudstream.core.wire_formats import WireFormats
 from fraudstream.core.wire_values import record_time
@@ -28,6 +28,7 @@ MOST_FAULTS = 5
 NOWHEN_MS = 946_684_800_000
 """The beginning of 2000: event time of what tells none. The stream takes no record from before 1990."""
 
+_FRAUD = LabelValue.FRAUD
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,7 +87,7 @@ class History:
                     self.faults.append(str(fault))
                 continue
             label = transaction.label
-            truth = None if label is None else label is LabelValue.FRAUD
+            truth = None if label is None else label is _FRAUD
             known = None
             if self._labels is not None:
                 known = self._labels.of(transaction)

@@ -15,10 +15,12 @@ from fraudstream.commands.backtest_labels import LabelFile
 from fraudstream.commands.backtest_rows import History
 from fraudstream.commands.backtest_speed import Speed, machine
 from fraudstream.commands.replay_rows import Format, ReplayFile
-from fraudstream.core.backtest import NO_VALUE, Backtest, Entry, segment
+from fraudstream.core.backtest import Backtest
+from fraudstream.core.backtest_entries import Entry
 from fraudstream.core.backtest_measures import Measures, Plan, measure
 from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.policy import Policy
+from fraudstream.core.segments import NO_VALUE, segment
 from fraudstream.core.wire_formats import WireFormats
 from fraudstream.errors import InvalidInput
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fraudstream.commands.backtest_run import TellScores
-from fraudstream.core.backtest import Entry
+from fraudstream.core.backtest_entries import Entry
 from fraudstream.errors import InvalidInput
 
 COLUMNS = ("transaction_id", "event_time", "partition", "score")

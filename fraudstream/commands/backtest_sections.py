@@ -5,7 +5,7 @@ from html import escape
 
 from fraudstream.commands.backtest_run import Result
 from fraudstream.commands.backtest_table import money, number
-from fraudstream.core.backtest import Mistake
+from fraudstream.core.backtest_entries import Mistake
 from fraudstream.core.backtest_measures import Measures
 
 

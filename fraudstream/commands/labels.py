@@ -19,7 +19,7 @@ from fraudstream.connections import kafka_options, kafka_reading_options
 from fraudstream.core.codec import encode_training_example
 from fraudstream.core.label_sources import check_source_text, matches, source_name
 from fraudstream.core.label_trust import Account, LabelTrust
-from fraudstream.core.learning import HeldExample
+from fraudstream.core.learning_outcomes import HeldExample
 from fraudstream.core.snapshot import decode_snapshot
 from fraudstream.core.source_alarms import decode_held, held_key
 from fraudstream.core.watching import moment

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.core.backtest import OTHER
 from fraudstream.core.evaluation import average_precision
+from fraudstream.core.segments import OTHER
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

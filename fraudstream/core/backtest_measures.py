@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from fraudstream.core.backtest import DECISIONS, Backtest, Mistake
+from fraudstream.core.backtest import DECISIONS, Backtest
 from fraudstream.core.backtest_breakdown import (
     DayRow,
     Flags,
@@ -17,6 +17,7 @@ from fraudstream.core.backtest_breakdown import (
     rounded,
     share,
 )
+from fraudstream.core.backtest_entries import Mistake
 from fraudstream.core.cost import AMOUNTS_ONLY, CostTable, Ledger, Saving
 from fraudstream.core.curves import (
     BudgetPoint,

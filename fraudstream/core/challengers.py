@@ -1,13 +1,14 @@
 """Challengers: models that score silently beside the serving one and learn from the same labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from fraudstream.core.label_trust import LabelTrust
-from fraudstream.core.learning import Learner, Limits, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits, Outcome
 from fraudstream.core.messages import Position, TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import Snapshot
@@ -17,7 +18,7 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """A challenger's snapshot is a function of its examples, so it carries no moment of its own."""
 
 
-Tell = Callable[[Sequence[int], bool, bool, float], None]
+Tell = Callable[[tuple[int, ...], bool, bool, float], None]
 """Takes keys, whether it is a fraud, whether that corrects an earlier label, and the length of the step."""
 
 
@@ -42,7 +43,7 @@ class Challenger(Protocol):
     declared: str
     trust: LabelTrust
 
-    def score(self, keys: Sequence[int]) -> float:
+    def score(self, keys: tuple[int, ...]) -> float:
         """Return its estimate that a transaction with these keys is fraud, without changing anything.
 
         Raises
@@ -52,7 +53,7 @@ class Challenger(Protocol):
         """
         ...
 
-    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+    def learn(self, keys: tuple[int, ...], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by a step of a length.
 
         Raises
@@ -95,18 +96,15 @@ class KeyedChallenger:
         """Return one with the weights of a model and constants of its own; terms it lacks are left out."""
         kept = design.kept_keys()
         rows = [
-            (key, weight, -weight * (design.beta + square**0.5) / design.alpha, square)
-            for key, weight, square in zip(weights.keys, weights.weights, weights.squares, strict=True)
-            if kept is None or kept[key]
+            row
+            for row in zip(weights.keys, weights.weights, weights.squares, strict=True)
+            if kept is None or kept[row[0]]
         ]
-        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-        keys, learned, gradients, squares = columns
-        begun = msgspec.structs.replace(
-            weights, design=design, keys=keys, weights=learned, gradients=gradients, squares=squares
-        )
+        keys, learned, squares = list(zip(*rows, strict=True)) or [(), (), ()]
+        begun = msgspec.structs.replace(weights, design=design, keys=keys, weights=learned, squares=squares)
         return cls.of(begun, declared)
 
-    def score(self, keys: Sequence[int]) -> float:
+    def score(self, keys: tuple[int, ...]) -> float:
         """Score as the serving model does: a left-out term has weight 0, which changes no sum."""
         return self._learner.model.score_keys(keys)
 
@@ -119,7 +117,7 @@ class KeyedChallenger:
     def trust(self, trust: LabelTrust) -> None:
         self._learner.trust = trust
 
-    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+    def learn(self, keys: tuple[int, ...], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by the learner's own code."""
         self._learner.take(keys, fraud, 0.0, None, None, weight=weight)
 
@@ -149,7 +147,7 @@ class Hearing(Learner):
 
     def take(  # noqa: PLR0913
         self,
-        keys: Sequence[int],
+        keys: tuple[int, ...],
         fraud: bool,
         at: float,
         look: tuple[float, float] | None,

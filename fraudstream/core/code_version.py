@@ -9,7 +9,8 @@ from fraudstream import __version__
 DECIDING = (
     *("known_labels", "label_evidence", "label_sources", "label_trust"),
     *("ftrl", "look_tables", "looks"),
-    *("learner", "learning", "model_design", "reason_words", "reasons", "risk", "snapshot", "terms"),
+    *("learner", "learning", "learning_outcomes", "model_design"),
+    *("reason_words", "reasons", "risk", "snapshot", "terms"),
 )
 """Modules whose arithmetic decides what a version has learned, and how it scores and explains."""
 

@@ -6,7 +6,7 @@ challenger had then; it is remembered until the label comes.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -16,7 +16,7 @@ from fraudstream.core.comparison import DayPair, Guard, compare, judge
 from fraudstream.core.contest_state import ContestState, Kept, Report, ask
 from fraudstream.core.handover import Handover
 from fraudstream.core.label_trust import LabelTrust
-from fraudstream.core.learning import Limits, Outcome
+from fraudstream.core.learning_outcomes import Limits, Outcome
 from fraudstream.core.messages import LabelValue, Position, TrainingExample
 from fraudstream.core.registry import Demote, Promote
 from fraudstream.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
@@ -27,7 +27,6 @@ MOST_DAYS = 35
 """Days of event time whose comparison is kept, a challenger: five weeks, at 8 KB a day."""
 
 _DAY = 86_400.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Contest:
@@ -103,7 +102,7 @@ class Contest:
         """Return the challengers that still have to learn older examples."""
         return [self.challengers[name] for name in sorted(self._behind)]
 
-    def score(self, source: Position, keys: Sequence[int]) -> None:
+    def score(self, source: Position, keys: tuple[int, ...]) -> None:
         """Let every challenger score a transaction whose label is not known yet; none knows of the others."""
         if self.hearing.knows(source):
             return
@@ -135,7 +134,7 @@ class Contest:
             challenger.offset = max(challenger.offset, offset)
         if outcome is Outcome.REPLAYED:
             return []
-        labelled_at = (example.labelled_at - _EPOCH).total_seconds()
+        labelled_at = example.labelled_at.timestamp()
         state.clock = follow(state.clock, labelled_at, _DAY)
         settled = int((state.clock - self._settle_seconds) // _DAY) - 1
         if settled <= state.settled:
@@ -150,7 +149,7 @@ class Contest:
     def _present(self) -> list[Challenger]:
         return [one for name, one in self.challengers.items() if name not in self._behind]
 
-    def _hear(self, keys: Sequence[int], fraud: bool, correction: bool, weight: float) -> None:
+    def _hear(self, keys: tuple[int, ...], fraud: bool, correction: bool, weight: float) -> None:
         example = self._example
         if example is not None and not correction and example.model_version >= self.state.since:
             self._compare(example)
@@ -163,7 +162,7 @@ class Contest:
 
     def _compare(self, example: TrainingExample) -> None:
         state = self.state
-        day = int((example.event_time - _EPOCH).total_seconds() // _DAY)
+        day = int(example.event_time.timestamp() // _DAY)
         fraud = example.label is LabelValue.FRAUD
         for name, score in self.awaited.of(example.source).items():
             if name not in self.challengers:

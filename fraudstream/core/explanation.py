@@ -5,7 +5,7 @@ contributions, the look tables the weight of a spike, and the terminal's risk it
 decision that comes out equal says that the whole state was made again as it was.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -31,8 +31,6 @@ from fraudstream.core.terms import (
 
 MOST_TERMS = 5
 """Terms an explanation names, those whose weight is farthest from the usual first."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _seen(relative_amount: float, ratio: float, spike: float) -> Observation:
@@ -220,7 +218,7 @@ def _terminal_keys(stored: Classification, learner: Learner) -> tuple[tuple[int,
     terminal_id = stored.transaction.terminal_id
     if terminal_id is None:
         return (), ()
-    at = (stored.event_time - _EPOCH).total_seconds()
+    at = stored.event_time.timestamp()
     risk = learner.risks.get(terminal_id, UNKNOWN)
     again = observe(at, None, None, None, risk, learner.tables).keys
     kept = [key for key in stored.keys if TERMS[TERM_OF[key]].family == TERMINAL]

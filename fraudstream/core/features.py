@@ -10,6 +10,7 @@ from bisect import bisect_right
 from math import exp, floor, log, log2, sqrt
 from typing import Final
 
+from fraudstream.core.assembling import assemble
 from fraudstream.core.history import (
     AMOUNT_CAP,
     DEVIATION_CAP,
@@ -29,7 +30,6 @@ from fraudstream.core.looks import BLAME_LIFT, RATIO_LOOK_FROM, known_rate, look
 from fraudstream.core.observation import Observation
 from fraudstream.core.price_levels import COMMON_LEVEL, level_bin, price_level
 from fraudstream.core.risk import EntityRisk
-from fraudstream.core.terms import Needs, assembler
 
 LEAST_SPIKE: Final = 0.02
 """Excess fraud rate below which a large amount is no spike; .005 and .1 score alike."""
@@ -58,9 +58,6 @@ _AGE_BINS = tuple(grid(float(days), 0, 7, 2) for days in range(129))
 _AGE_LAST = len(_AGE_BINS) - 1
 
 
-_ASSEMBLERS = tuple(assembler(Needs(fields)) for fields in range(8))
-"""By the fields a transaction has: 1 amount, 2 card, 4 terminal."""
-
 _NEW_CARD = CardHistory()
 
 
@@ -71,7 +68,7 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
     history: CardHistory | None,
     risk: EntityRisk | None,
     tables: LookTables,
-    place: int | None = None,
+    place: str | None = None,
 ) -> Observation:
     """See a transaction as it is before it enters any state. Changes nothing.
 
@@ -231,7 +228,8 @@ def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every va
             ratio_here_fine = floor(4.0 * octave) + 17
             here_coarse = floor(octave) + 4 if octave < 4.0 else 8
 
-    keys = _ASSEMBLERS[fields](
+    keys = assemble(
+        fields,
         amount_fine,
         amount_coarse,
         ratio_coarse,

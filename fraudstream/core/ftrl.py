@@ -9,9 +9,7 @@ Apart from the estimator, because these few lines are half of what learning cost
 compiled where a compiler is at hand.
 """
 
-from collections.abc import Sequence
-from math import exp
-from math import pow as power
+from math import exp, sqrt
 from typing import Final
 
 from fraudstream.core.terms import FIRST_LEANING, TWINS
@@ -55,7 +53,7 @@ def lean(plain: float) -> float:
     return share if share < 1.0 else 1.0
 
 
-def weigh(weights: list[float], keys: Sequence[int]) -> tuple[float, float, float]:
+def weigh(weights: list[float], keys: tuple[int, ...]) -> tuple[float, float, float]:
     """Return what plain keys add up to, in their order, the share that gives, and what leaning keys add."""
     twins = TWINS
     unleaning = FIRST_LEANING
@@ -70,7 +68,7 @@ def weigh(weights: list[float], keys: Sequence[int]) -> tuple[float, float, floa
     return plain, share, (1.0 - share) * first + share * second
 
 
-def logit_of(weights: list[float], keys: Sequence[int]) -> float:
+def logit_of(weights: list[float], keys: tuple[int, ...]) -> float:
     """Return what some keys add to the log odds."""
     plain, _, leaning = weigh(weights, keys)
     return plain + leaning
@@ -84,11 +82,33 @@ def worth(weights: list[float], key: int, share: float) -> float:
     return weights[key]
 
 
-def learn_step(  # noqa: PLR0913, PLR0917  plain values, so that compiled they are plain numbers
+def move_weight(  # noqa: PLR0913, PLR0917  plain values, so that compiled they are plain numbers
+    weights: list[float], squares: list[float], key: int, gradient: float, alpha: float, beta: float
+) -> None:
+    """Move one weight down its gradient: one step of FTRL-Proximal without penalties.
+
+    For a gradient *g* that algorithm takes, *n* being the sum of squared gradients,
+
+    | ``n' = n + g**2``
+    | ``z' = z + g - (sqrt(n') - sqrt(n)) / alpha * w``
+    | ``w' = -alpha * z' / (beta + sqrt(n'))``
+
+    The last line held at the step before: ``z = -w * (beta + sqrt(n)) / alpha``. Put into the second, that
+    gives ``z' = g - w * (beta + sqrt(n')) / alpha``, and so ``w' = w - alpha * g / (beta + sqrt(n'))``.
+
+    References
+    ----------
+    H. B. McMahan et al. 2013, "Ad click prediction: a view from the trenches", algorithm 1.
+    """
+    square = squares[key] + gradient * gradient
+    squares[key] = square
+    weights[key] -= alpha * gradient / (beta + sqrt(square))
+
+
+def learn_step(  # noqa: PLR0913, PLR0917  as above
     weights: list[float],
-    gradients: list[float],
     squares: list[float],
-    keys: Sequence[int],
+    keys: tuple[int, ...],
     intercept: float,
     fraud: bool,
     length: float,
@@ -99,46 +119,18 @@ def learn_step(  # noqa: PLR0913, PLR0917  plain values, so that compiled they a
 
     Plain keys learn as if there were no others, so that what leaning keys lean on does not lean on them.
     These learn what is left, each twin by its share.
-
-    ``pow`` for roots and reciprocals, as River has it: ``sqrt`` and a division are nearer by a last bit in
-    one of a thousand.
     """
     plain, share, leaning = weigh(weights, keys)
     gradient = log_loss_gradient(plain + intercept, fraud) * length
-    squared = power(gradient, 2.0)
     left = log_loss_gradient(plain + leaning + intercept, fraud) * length
     twins = TWINS
     unleaning = FIRST_LEANING
     for key in keys:
-        if key >= unleaning and twins[key]:
-            if share < 1.0:
-                _move(weights, gradients, squares, key, left * (1.0 - share), alpha, beta)
-            if share:
-                _move(weights, gradients, squares, key + twins[key], left * share, alpha, beta)
+        if key < unleaning or not twins[key]:
+            move_weight(weights, squares, key, gradient, alpha, beta)
             continue
-        square = squares[key]
-        newer = square + squared
-        squares[key] = newer
-        root = power(newer, 0.5)
-        total = gradients[key] + (gradient - (root - power(square, 0.5)) / alpha * weights[key])
-        gradients[key] = total
-        if total:
-            weights[key] = -power((beta + root) / alpha, -1.0) * total
+        if share < 1.0:
+            move_weight(weights, squares, key, left * (1.0 - share), alpha, beta)
+        if share:
+            move_weight(weights, squares, key + twins[key], left * share, alpha, beta)
     return gradient
-
-
-def _move(  # noqa: PLR0913, PLR0917  as above
-    weights: list[float],
-    gradients: list[float],
-    squares: list[float],
-    key: int,
-    gradient: float,
-    alpha: float,
-    beta: float,
-) -> None:
-    square = squares[key]
-    newer = squares[key] = square + power(gradient, 2.0)
-    root = power(newer, 0.5)
-    total = gradients[key] = gradients[key] + (gradient - (root - power(square, 0.5)) / alpha * weights[key])
-    if total:
-        weights[key] = -power((beta + root) / alpha, -1.0) * total

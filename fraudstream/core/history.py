@@ -5,7 +5,7 @@ the highest offset folded in, so that a replayed record changes nothing. Sums ar
 running mean, so inflation cancels.
 """
 
-from functools import lru_cache
+from math import floor
 from typing import Final, Self
 from zlib import crc32
 
@@ -66,18 +66,22 @@ PLACE_DECAY: Final = 0.98
 fifty."""
 
 
-@lru_cache(1 << 16)
-def place_of(terminal_id: str) -> int:
-    """Return the 16 bits by which a card remembers a terminal.
+FIRST_PLACE: Final = 0x10000
+MOST_PLACE: Final = 0x1FFFF
+"""Places are these characters: none is half of another, so that any encoding takes them."""
+
+
+def place_of(terminal_id: str) -> str:
+    """Return the character by which a card remembers a terminal, one of 65,536.
 
     A terminal it never used is taken for one of 16 others once in 4,096 times.
     """
-    return crc32(terminal_id.encode("utf-8", "surrogatepass")) & 0xFFFF
+    return chr(FIRST_PLACE + (crc32(terminal_id.encode("utf-8", "surrogatepass")) & 0xFFFF))
 
 
 def hour_of_week(at: float) -> int:
     """Return the hour of the week of a time in seconds since 1970, UTC: 0 is the first one of a Thursday."""
-    return int(at // 3600.0) % WEEK_HOURS
+    return floor(at) // 3600 % WEEK_HOURS
 
 
 _MEANS_ROW = tuple[int, float, int, float, list[int], int]
@@ -183,7 +187,7 @@ _HISTORY_ROW = tuple[
     float,
     float,
     float,
-    list[int],
+    str,
     float,
     float,
     float,
@@ -198,9 +202,9 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
     of recent spikes and the time of the last one. ``log_sum``, ``log_squares``: of log relative amounts,
     the latter around the mean of the moment. ``recent``, ``steady``: transactions, fading within a day and
     within a month, as of ``seen_at``, the newest one; ``since``: the first one. ``places``: terminals of the
-    last uses, oldest first, each by :func:`place_of`; ``placed``, ``moved``: uses at any terminal and at one
-    not among the last, both fading by use. ``astray``: uses at new terminals, fading within a day, as of
-    ``seen_at``.
+    last uses, oldest first, each a character by :func:`place_of`; ``placed``, ``moved``: uses at any terminal
+    and at one not among the last, both fading by use. ``astray``: uses at new terminals, fading within a
+    day, as of ``seen_at``. ``touched``: whether a checkpoint is to keep it anew; no part of its row.
     """
 
     __slots__ = (
@@ -219,6 +223,7 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
         "seen_at",
         "since",
         "steady",
+        "touched",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -234,7 +239,7 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
         steady: float = 0.0,
         seen_at: float = NEVER,
         since: float = NEVER,
-        places: list[int] | None = None,
+        places: str = "",
         placed: float = 0.0,
         moved: float = 0.0,
         astray: float = 0.0,
@@ -250,10 +255,11 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
         self.steady = steady
         self.seen_at = seen_at
         self.since = since
-        self.places: list[int] = [] if places is None else places
+        self.places = places
         self.placed = placed
         self.moved = moved
         self.astray = astray
+        self.touched = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CardHistory) and self.to_row() == other.to_row()
@@ -264,17 +270,14 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
     def __repr__(self) -> str:
         return f"CardHistory{self.to_row()}"
 
-    def visit(self, place: int, *, new: bool) -> None:
+    def visit(self, place: str, *, new: bool) -> None:
         """Remember a use at a place, ``new`` if it is not among the last ones. Not idempotent."""
         self.placed = self.placed * PLACE_DECAY + 1.0
         self.moved = self.moved * PLACE_DECAY + new
-        places = self.places
-        places.append(place)
-        if len(places) > LAST_PLACES:
-            del places[0]
+        self.places = (self.places + place)[-LAST_PLACES:]
 
-    def to_row(self) -> tuple[int | float | list[int], ...]:
-        """Return the fields in order, as plain numbers."""
+    def to_row(self) -> tuple[int | float | str, ...]:
+        """Return the fields in order, as plain numbers and one text."""
         return (
             self.applied,
             self.count,
@@ -296,4 +299,9 @@ class CardHistory:  # noqa: PLW1641  it changes, so it has no hash
     @classmethod
     def from_row(cls, row: object) -> Self:
         """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
-        return cls(*values_from(row, _HISTORY_ROW, cls.__name__))
+        built = cls(*values_from(row, _HISTORY_ROW, cls.__name__))
+        places = built.places
+        if len(places) > LAST_PLACES or not all(FIRST_PLACE <= ord(place) <= MOST_PLACE for place in places):
+            fault = f"expected at most {LAST_PLACES} places of a CardHistory, got {places[:40]!r}"
+            raise InvalidMessage(fault)
+        return built

@@ -4,19 +4,19 @@ Everything here depends on the examples and their order alone, bit for bit: a le
 snapshot and given the same examples reaches the same state.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from itertools import compress
-from typing import Self
+from typing import Final, Self
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from fraudstream.core.ftrl import weigh, worth
 from fraudstream.core.known_labels import KnownLabels, as_fraud
 from fraudstream.core.label_sources import STANDINGS
-from fraudstream.core.label_trust import LABELS_PER_DAY, Held, LabelTrust, Quarantine
+from fraudstream.core.label_trust import LabelTrust, Quarantine
+from fraudstream.core.learning_outcomes import HeldExample, Limits, Outcome
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign, only_kept
@@ -28,45 +28,15 @@ REMEMBERED_LABELS = 200_000
 """Transactions whose label is remembered, to tell a second label from a first: about 80 MB. A label that
 comes again after so many others is learned again, unless its example says what it replaces."""
 
-TYPICAL_WINDOW = 500
+TYPICAL_WINDOW: Final = 500
 """Samples the typical weights look back on."""
 
-TYPICAL_EVERY = 8
+TYPICAL_EVERY: Final = 8
 """Examples to one sample of the typical weights: a mean over the last 4,000 examples at an eighth of the
 cost."""
 
-MOST_TERMINALS = 200_000
-"""Terminals whose risk is kept: the state is the learner's and every scorer's, see ``docs/labels.md``."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Outcome(StrEnum):
-    """What became of a training example."""
-
-    LEARNED = "learned"
-    CORRECTED = "corrected"
-    REPEATED = "repeated"
-    REPLAYED = "replayed"
-    OVERRULED = "overruled"
-    HELD = "held"
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What bounds a learner: terminals whose risk is kept, labels of one source believed a day."""
-
-    terminals: int = MOST_TERMINALS
-    labels_per_day: int = LABELS_PER_DAY
-
-
-class HeldExample(msgspec.Struct, frozen=True):
-    """A training example that was not learned, and why."""
-
-    example: TrainingExample
-    offset: int
-    reason: Held
-
-
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Learner:
     """Learns from one example after another and gives out snapshots and changed risks.
 
@@ -132,7 +102,7 @@ class Learner:
         known = self._labels.get(example.source)
         if known is not None and known.is_old(example):
             return Outcome.REPEATED
-        at = (example.event_time - _EPOCH).total_seconds()
+        at = example.event_time.timestamp()
         reason, quarantine = self.trust.judge(example, at, offset, self.limits.labels_per_day)
         if quarantine is not None:
             self._quarantines.append(quarantine)
@@ -164,7 +134,7 @@ class Learner:
 
     def take(  # noqa: PLR0913
         self,
-        keys: Sequence[int],
+        keys: tuple[int, ...],
         fraud: bool,
         at: float,
         look: tuple[float, float] | None,
@@ -200,8 +170,10 @@ class Learner:
                     risk = self.risks[terminal_id] = EntityRisk()
                 self._changed[terminal_id] = None
             ratio, relative_amount = look or (0.0, 0.0)
-            note = correct_label if correction else note_label
-            note(risk, self.tables, at, ratio, relative_amount, fraud)
+            if correction:
+                correct_label(risk, self.tables, at, ratio, relative_amount, fraud)
+            else:
+                note_label(risk, self.tables, at, ratio, relative_amount, fraud)
             if len(self.risks) > self.limits.terminals:
                 self._forget_terminals()
         self.model.learn_keys(keys if self._kept is None else only_kept(keys, self._kept), fraud, weight)
@@ -209,7 +181,7 @@ class Learner:
         if learned % TYPICAL_EVERY == 0:
             self._sample(keys, learned // TYPICAL_EVERY)
 
-    def _sample(self, keys: Sequence[int], samples: int) -> None:
+    def _sample(self, keys: tuple[int, ...], samples: int) -> None:
         weights = self.model.weights
         _, share, _ = weigh(weights, keys)
         typical = self.typical
@@ -289,7 +261,6 @@ class Learner:
             intercept=model.intercept,
             keys=keys,
             weights=tuple(map(model.weights.__getitem__, keys)),
-            gradients=tuple(map(model.gradients.__getitem__, keys)),
             squares=tuple(map(model.squares.__getitem__, keys)),
             tables=LookTables.from_row(self.tables.to_row()),
             typical=tuple(self.typical),
@@ -324,11 +295,8 @@ class Learner:
         self._kept = snapshot.design.kept_keys()
         self.model = model = snapshot.design.model()
         model.intercept = snapshot.intercept
-        for key, weight, gradient, square in zip(
-            snapshot.keys, snapshot.weights, snapshot.gradients, snapshot.squares, strict=True
-        ):
+        for key, weight, square in zip(snapshot.keys, snapshot.weights, snapshot.squares, strict=True):
             model.weights[key] = weight
-            model.gradients[key] = gradient
             model.squares[key] = square
         self.typical = list(snapshot.typical)
 

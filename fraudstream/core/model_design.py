@@ -1,6 +1,5 @@
 """What tells one model of ours from another: its name, its constants, and the terms it does without."""
 
-from collections.abc import Sequence
 from itertools import compress
 from typing import Final
 
@@ -63,7 +62,7 @@ class ModelDesign(msgspec.Struct, frozen=True, array_like=True):
 _TERM_NAMES = tuple(term.name for term in TERMS)
 
 
-def only_kept(keys: Sequence[int], kept: bytes) -> tuple[int, ...]:
+def only_kept(keys: tuple[int, ...], kept: bytes) -> tuple[int, ...]:
     """Return those keys that ``kept`` says are learned.
 
     >>> only_kept((0, 2), bytes([1, 1, 0]))

@@ -55,7 +55,7 @@ class Observation:
         hour_share: float,
         recent: float,
         steady: float,
-        place: int | None = None,
+        place: str | None = None,
         new_here: bool = False,
         novelty: float = 0.0,
         level: float = 0.0,

@@ -62,6 +62,13 @@ class Judgement(NamedTuple):
     alert: bool
 
 
+_APPROVED = Judgement(Decision.APPROVE, (), alert=False)
+_REVIEWED = Judgement(Decision.REVIEW, (), alert=True)
+_DECLINED = Judgement(Decision.DECLINE, (), alert=True)
+_DECLINED_UNSEEN = Judgement(Decision.DECLINE, (), alert=False)
+_BY_DECISION = {one.decision: one for one in (_APPROVED, _REVIEWED, _DECLINED)}
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What turns a score into a decision.
 
@@ -134,29 +141,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         stands_out
             Whether the score exceeds the threshold of the review budget; ``None`` without a budget.
         """
-        if stands_out is not None:
-            decision = (
-                Decision.DECLINE
-                if score >= self.decline_at
-                else Decision.REVIEW
-                if stands_out
-                else Decision.APPROVE
-            )
-            alert = stands_out
-        else:
+        if stands_out is None:
             decision = self.of_score(score) if self.costs is None else self._cheapest(score, transaction)
-            alert = decision is not Decision.APPROVE
-        if not self.rules and not self.lists:
-            return Judgement(decision, (), alert)
-        return self._overruled(decision, alert, transaction)
+            judged = _BY_DECISION[decision]
+        elif score >= self.decline_at:
+            judged = _DECLINED if stands_out else _DECLINED_UNSEEN
+        else:
+            judged = _REVIEWED if stands_out else _APPROVED
+        return self._overruled(judged, transaction) if self.rules or self.lists else judged
 
     def decide(self, score: float, transaction: Transaction) -> tuple[Decision, tuple[str, ...]]:
         """Return decision and names of what fired, where no review budget is kept."""
         return self.judge(score, transaction)[:2]
 
-    def _overruled(self, decision: Decision, alert: bool, transaction: Transaction) -> Judgement:
+    def _overruled(self, judged: Judgement, transaction: Transaction) -> Judgement:
         settled: Decision | None = None
-        raised = decision
+        raised = judged.decision
         fired = []
         for one in self.lists:
             if one.speaks(transaction):
@@ -172,7 +172,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                     raised = rule.decision
         if settled is not None:
             return Judgement(settled, tuple(fired), settled is Decision.DECLINE)
-        return Judgement(raised, tuple(fired), alert or raised is not decision)
+        return Judgement(raised, tuple(fired), judged.alert or raised is not judged.decision)
 
     def _cheapest(self, score: float, transaction: Transaction) -> Decision:
         assert self.costs is not None  # noqa: S101 - the caller asked

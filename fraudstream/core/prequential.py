@@ -7,7 +7,6 @@ the base of every backtest.
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from fraudstream.core.ftrl import logit_of, probability
@@ -19,7 +18,7 @@ from fraudstream.core.reasons import Explainer, reasons
 from fraudstream.core.scoring import PartitionState, classify, keys_of
 from fraudstream.core.serving import ServingModel
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRAUD: Final = LabelValue.FRAUD
 
 _EXPLAINER_LASTS: Final = 1000
 """Labels learned before reasons take the newer typical weights: about what the stream learns between two
@@ -31,8 +30,9 @@ class _Pending:
         "at",
         "due",
         "fraud",
+        "has_look",
         "keys",
-        "look",
+        "numbers",
         "terminal_id",
     )
 
@@ -49,8 +49,14 @@ class _Pending:
         self.keys = keys
         self.fraud = fraud
         self.at = at
-        self.look = look
+        # Some hundred thousand wait: two numbers in place are a third of the room of a tuple of two.
+        self.has_look = look is not None
+        self.numbers = look or (0.0, 0.0)
         self.terminal_id = terminal_id
+
+    @property
+    def look(self) -> tuple[float, float] | None:
+        return self.numbers if self.has_look else None
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         return type(self), (self.due, self.keys, self.fraud, self.at, self.look, self.terminal_id)
@@ -82,8 +88,10 @@ class OfflinePass:
         self.learner = Learner()
         self.states = [PartitionState(partitions) for _ in range(partitions)]
         self.serving = following(self.learner)
-        self._delay = delay
+        self._seconds = delay.seconds
+        self._batch_seconds = delay.batch_seconds
         self._by_count = delay.transactions is not None
+        self._transactions = delay.transactions or 0
         self._pending: deque[_Pending] = deque()
         self._said: list[tuple[float, int, int, _Pending]] = []
         self._clock = float("-inf")
@@ -100,7 +108,7 @@ class OfflinePass:
         ``known``: what becomes known of it and when, the earliest first, each the opposite of the one
         before, instead of its own label after the delay. The first is learned, the others correct it.
         """
-        at = (transaction.event_time - _EPOCH).total_seconds()
+        at = transaction.event_time.timestamp()
         self._advance(at)
         serving = self.serving
         state = self.states[partition]
@@ -116,7 +124,7 @@ class OfflinePass:
         label = transaction.label
         if known is None and label is not None:
             look = None if observation.amount is None else (observation.ratio, observation.relative_amount)
-            self._await(_Pending(0.0, keys, label is LabelValue.FRAUD, at, look, transaction.terminal_id))
+            self._await(_Pending(0.0, keys, label is _FRAUD, at, look, transaction.terminal_id))
         elif known:
             look = None if observation.amount is None else (observation.ratio, observation.relative_amount)
             for number, (due, fraud) in enumerate(known):
@@ -127,7 +135,7 @@ class OfflinePass:
 
     def classify(self, transaction: Transaction, policy: Policy, partition: int = 0) -> Classification:
         """Return the classification that the stream would have published at the transaction's time."""
-        at = (transaction.event_time - _EPOCH).total_seconds()
+        at = transaction.event_time.timestamp()
         self._advance(at)
         self._renew_explainer()
         position = Position(1, partition, self._count)
@@ -136,19 +144,21 @@ class OfflinePass:
         )
         if transaction.label is not None:
             look = None if made.features is None else (made.features.ratio, made.features.relative_amount)
-            fraud = transaction.label is LabelValue.FRAUD
+            fraud = transaction.label is _FRAUD
             self._await(_Pending(0.0, made.keys, fraud, at, look, transaction.terminal_id))
         return made
 
     def __getstate__(self) -> tuple[Any, ...]:
         return (
-            (self.learner, self.states, self.serving, self._delay, self._by_count, self._pending),
+            (self.learner, self.states, self.serving, self._pending),
+            (self._seconds, self._batch_seconds, self._by_count, self._transactions),
             (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher),
         )
 
     def __setstate__(self, kept: tuple[Any, ...]) -> None:
-        (self.learner, self.states, self.serving, self._delay, self._by_count, self._pending) = kept[0]
-        (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher) = kept[1]
+        (self.learner, self.states, self.serving, self._pending) = kept[0]
+        (self._seconds, self._batch_seconds, self._by_count, self._transactions) = kept[1]
+        (self._said, self._clock, self._count, self._next_due, self._explained, self._watcher) = kept[2]
 
     def keys_of_last(self) -> tuple[int, ...]:
         """Return the keys of the last transaction that waits for its label; empty when none does."""
@@ -160,13 +170,12 @@ class OfflinePass:
             self.serving.explainer = Explainer(self.serving.weights, self.learner.typical)
 
     def _await(self, pending: _Pending) -> None:
-        delay = self._delay
-        if delay.transactions is not None:
-            pending.due = float(self._count + delay.transactions)
+        if self._by_count:
+            pending.due = float(self._count + self._transactions)
         else:
-            pending.due = self._clock + delay.seconds
-            if delay.batch_seconds:
-                pending.due = -(-pending.due // delay.batch_seconds) * delay.batch_seconds
+            pending.due = self._clock + self._seconds
+            if self._batch_seconds:
+                pending.due = -(-pending.due // self._batch_seconds) * self._batch_seconds
         if not self._pending:
             self._next_due = pending.due
         self._pending.append(pending)
@@ -179,25 +188,26 @@ class OfflinePass:
         if now < self._next_due:
             return
         pending = self._pending
-        take = self.learner.take
+        learner = self.learner
         watcher = self._watcher
         while pending and pending[0].due <= now:
             due = pending.popleft()
-            take(due.keys, due.fraud, due.at, due.look, due.terminal_id)
+            learner.take(due.keys, due.fraud, due.at, due.look, due.terminal_id)
             if watcher is not None:
                 watcher.learned(due.keys, due.fraud)
         self._next_due = pending[0].due if pending else float("inf")
         said = self._said
         while said and said[0][0] <= self._clock:
             _, _, number, due = heapq.heappop(said)
-            take(due.keys, due.fraud, due.at, due.look, due.terminal_id, correction=number > 0)
+            learner.take(due.keys, due.fraud, due.at, due.look, due.terminal_id, correction=number > 0)
             if watcher is not None:
                 watcher.learned(due.keys, due.fraud)
         if said:
             self._next_due = min(self._next_due, said[0][0])
-        self.serving.intercept = self.learner.model.intercept
-        self.serving.version = 1
-        self.serving.training_offset = self.learner.learned - 1
+        serving = self.serving
+        serving.intercept = learner.model.intercept
+        serving.version = 1
+        serving.training_offset = learner.learned - 1
 
 
 def following(learner: Learner) -> ServingModel:

@@ -11,9 +11,10 @@ from math import isfinite
 
 import msgspec
 
+from fraudstream.core.assembling import assemble
 from fraudstream.core.ftrl import logit_of
 from fraudstream.core.snapshot import Snapshot
-from fraudstream.core.terms import BINS, KEYS, Needs, assembler
+from fraudstream.core.terms import BINS, KEYS, Needs
 from fraudstream.errors import InvalidSnapshot
 
 ENOUGH_LABELS = 5_000
@@ -43,7 +44,7 @@ def _keys(**bins: int) -> tuple[int, ...]:
     """Return the keys of a transaction with these bins; those not named are usual, or 0."""
     bins = _USUAL | bins
     assert all(bins[name] < _BINS_OF[name] for name in bins)  # noqa: S101 - a fault of ours
-    return assembler(_ALL)(*(bins.get(found.name, found.usual or 0) for found in BINS))
+    return assemble(_ALL.value, *(bins.get(found.name, found.usual or 0) for found in BINS))
 
 
 def _amount(half_octaves: int) -> dict[str, int]:

@@ -27,7 +27,7 @@ LEAST_CONTRIBUTION = 0.1
 """In logits: less moves the odds by about a tenth and says nothing to a person."""
 
 
-def contributions(weights: list[float], typical: Sequence[float], keys: Sequence[int]) -> list[float]:
+def contributions(weights: list[float], typical: Sequence[float], keys: tuple[int, ...]) -> list[float]:
     """Return what each family, in the order of ``FAMILIES``, adds to the log odds of a typical transaction.
 
     Their sum is the logit minus the intercept minus the typical weights of the terms present, up to rounding.
@@ -36,7 +36,7 @@ def contributions(weights: list[float], typical: Sequence[float], keys: Sequence
 
 
 def _contributions(
-    weights: list[float], typical: Sequence[float], keys: Sequence[int], share: float
+    weights: list[float], typical: Sequence[float], keys: tuple[int, ...], share: float
 ) -> list[float]:
     sums = [0.0] * len(FAMILIES)
     for key in keys:

@@ -12,7 +12,7 @@ import msgspec
 
 from fraudstream.core.decoding import decoder_of
 from fraudstream.core.label_sources import matches
-from fraudstream.core.learning import Limits
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import TrainingExample
 from fraudstream.core.model_design import STANDARD
 from fraudstream.core.unexplained import clipped_loss

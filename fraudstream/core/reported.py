@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from fraudstream.core.ftrl import logit_of, probability
 from fraudstream.core.labels import TAUGHT, KnownLabel, LabelOutcome, judge_label
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import (
     Features,
     Label,
@@ -86,7 +87,7 @@ class ReportedPass:
 
     def score(self, transaction: Transaction, reports: Sequence[Report], partition: int = 0) -> float:
         """Return the score of one transaction, and have its labels come when they are due."""
-        self.clock = max(self.clock, (transaction.event_time - _EPOCH).total_seconds())
+        self.clock = max(self.clock, transaction.event_time.timestamp())
         self._hear()
         serving, state = self.serving, self.states[partition]
         observation, history, _ = state.see(transaction, serving)

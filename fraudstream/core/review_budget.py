@@ -9,41 +9,43 @@ method", with a constant step, so that it never stops following.
 """
 
 from math import exp, log
+from typing import Final, Self
 
-import msgspec
+from fraudstream.core.rows import values_from
 
-from fraudstream.core.rows import struct_from
-
-DAILY_REACH = 20.0
+DAILY_REACH: Final = 20.0
 """Log odds by which one day's budget of alerts can raise the threshold: at 100 alerts each raises it by 0.2.
 The share of this that the threshold moves within a day is what that day's alerts miss the budget by."""
 
-LARGEST_STEP = 1.0
+LARGEST_STEP: Final = 1.0
 """Log odds one alert raises the threshold by, at most: a small share of a small budget would else leap over
 the scores it has to tell apart."""
 
-FARTHEST = 20.0
+FARTHEST: Final = 20.0
 """Log odds beyond which no threshold wanders: scores of 0.999999998 and of its opposite."""
 
-COUNT_MEMORY_SECONDS = 7 * 86_400.0
+COUNT_MEMORY_SECONDS: Final = 7 * 86_400.0
 """Time in which a transaction's weight in the daily count fades to 1/e: every weekday counts alike."""
 
-RECOUNT_SECONDS = 3_600.0
+RECOUNT_SECONDS: Final = 3_600.0
 """How often the daily count is brought up to date, and how long the threshold waits for the first count."""
 
-MOST_HOURS = 4.0
+MOST_HOURS: Final = 4.0
 """Hours the clock moves at one transaction, at most: one wrong event time does little harm."""
 
-_BACKWARDS_SECONDS = 86_400.0
+_BACKWARDS_SECONDS: Final = 86_400.0
 """Event times so far behind the clock are believed, an hour at a time: the clock once followed a wrong one.
 """
 
-_PRECISION_MEMORY = 200.0
+_PRECISION_MEMORY: Final = 200.0
 """Alerts the expected precision looks back on."""
 
 
-class ReviewBudget(msgspec.Struct, array_like=True, gc=False):
-    """The threshold of one partition, and the counts it follows. A row of numbers, kept with the partition.
+_ROW = tuple[int, float, float, float, float, int, float, float, int]
+
+
+class ReviewBudget:  # noqa: PLW1641  it changes, so it has no hash
+    """The threshold of one partition, and the counts it follows.
 
     ``applied``: highest source offset folded in, -1 before the first. ``threshold``: in log odds; what
     exceeds it is an alert. ``clock``: event time in seconds; follows each transaction, by whole hours,
@@ -52,18 +54,42 @@ class ReviewBudget(msgspec.Struct, array_like=True, gc=False):
     ``precision``: mean score of recent alerts, their expected share of fraud. ``alerts``: all so far.
     """
 
-    applied: int
-    threshold: float
-    clock: float
-    elapsed: float = 0.0
-    faded: float = 0.0
-    fresh: int = 0
-    per_day: float = 0.0
-    precision: float = 0.0
-    alerts: int = 0
+    __slots__ = (
+        "alerts",
+        "applied",
+        "clock",
+        "elapsed",
+        "faded",
+        "fresh",
+        "per_day",
+        "precision",
+        "threshold",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        applied: int,
+        threshold: float,
+        clock: float,
+        elapsed: float = 0.0,
+        faded: float = 0.0,
+        fresh: int = 0,
+        per_day: float = 0.0,
+        precision: float = 0.0,
+        alerts: int = 0,
+    ) -> None:
+        self.applied = applied
+        self.threshold = threshold
+        self.clock = clock
+        self.elapsed = elapsed
+        self.faded = faded
+        self.fresh = fresh
+        self.per_day = per_day
+        self.precision = precision
+        self.alerts = alerts
 
     @classmethod
-    def starting_at(cls, score: float) -> "ReviewBudget":
+    def starting_at(cls, score: float) -> Self:
         """Begin with the threshold at a score; before the first hour is counted it can only rise."""
         odds = log(score / (1.0 - score)) if 0.0 < score < 1.0 else FARTHEST if score else -FARTHEST
         return cls(-1, max(-FARTHEST, min(FARTHEST, odds)), float("-inf"))
@@ -121,10 +147,33 @@ class ReviewBudget(msgspec.Struct, array_like=True, gc=False):
         weight = COUNT_MEMORY_SECONDS * (1.0 - exp(-self.elapsed / COUNT_MEMORY_SECONDS))
         self.per_day = self.faded * 86_400.0 / weight
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReviewBudget) and self.to_row() == other.to_row()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), self.to_row()
+
+    def __repr__(self) -> str:
+        return f"ReviewBudget{self.to_row()}"
+
+    def to_row(self) -> tuple[int | float, ...]:
+        """Return the fields in order, as plain numbers."""
+        return (
+            self.applied,
+            self.threshold,
+            self.clock,
+            self.elapsed,
+            self.faded,
+            self.fresh,
+            self.per_day,
+            self.precision,
+            self.alerts,
+        )
+
     @classmethod
-    def from_row(cls, row: object) -> "ReviewBudget":
-        """Rebuild a budget from its numbers; anything else is an ``InvalidMessage``."""
-        return struct_from(cls, row)
+    def from_row(cls, row: object) -> Self:
+        """Rebuild what :meth:`to_row` gave; anything else is an ``InvalidMessage``."""
+        return cls(*values_from(row, _ROW, cls.__name__))
 
 
 _FADING = exp(-RECOUNT_SECONDS / COUNT_MEMORY_SECONDS)

@@ -4,7 +4,6 @@ A module of its own: importing River's estimators takes a second, which only tho
 """
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,7 +42,7 @@ class RiverChallenger:
             raise InvalidInput(fault)
         self._estimator: Any = estimator
 
-    def score(self, keys: Sequence[int]) -> float:
+    def score(self, keys: tuple[int, ...]) -> float:
         """Return its probability of fraud: 0.5 where it gives none yet."""
         try:
             score = float(self._estimator.predict_proba_one(plain_features(keys)).get(True, 0.5))
@@ -55,7 +54,7 @@ class RiverChallenger:
             raise ChallengerFailed(fault)
         return min(max(score, 0.0), 1.0)
 
-    def learn(self, keys: Sequence[int], fraud: bool, weight: float = 1.0) -> None:
+    def learn(self, keys: tuple[int, ...], fraud: bool, weight: float = 1.0) -> None:
         """Learn one label, by a whole step: not every estimator knows others."""
         try:
             self._estimator.learn_one(plain_features(keys), fraud)
@@ -98,13 +97,13 @@ def exported(estimator: base.Estimator, name: str, training_offset: int) -> Snap
             fault = f"challenger {name} cannot be served: our learner has no l1 or l2 penalty (set both to 0)"
             raise NotServable(fault)
         design = ModelDesign(name, optimizer.alpha, optimizer.beta, model.intercept_init, rates.learning_rate)
-        gradients, squares = dict(optimizer.z), dict(optimizer.n)
+        squares = dict(optimizer.n)
+        weights = {key: _weight(design, optimizer.z[key], square) for key, square in squares.items()}
     else:
         own = ModelDesign()
         design = ModelDesign(name, own.alpha, own.beta, model.intercept_init, own.intercept_lr)
-        scale = (design.beta + SEEN_SQUARES**0.5) / design.alpha
-        gradients = {key: -weight * scale for key, weight in model.weights.items() if weight}
-        squares = dict.fromkeys(gradients, SEEN_SQUARES)
+        weights = {key: weight for key, weight in model.weights.items() if weight}
+        squares = dict.fromkeys(weights, SEEN_SQUARES)
     learned = [key for key in squares if squares[key]]
     keys = tuple(sorted(key for key in learned if isinstance(key, int) and 0 <= key < KEYS))
     if len(keys) < len(learned):
@@ -117,8 +116,7 @@ def exported(estimator: base.Estimator, name: str, training_offset: int) -> Snap
         learned=0,
         intercept=float(model.intercept),
         keys=keys,
-        weights=tuple(_weight(design, gradients[key], squares[key]) for key in keys),
-        gradients=tuple(float(gradients[key]) for key in keys),
+        weights=tuple(float(weights[key]) for key in keys),
         squares=tuple(float(squares[key]) for key in keys),
         tables=LookTables(),
         typical=(0.0,) * len(TERMS),
@@ -126,5 +124,6 @@ def exported(estimator: base.Estimator, name: str, training_offset: int) -> Snap
     )
 
 
-def _weight(design: ModelDesign, gradients: float, squares: float) -> float:
-    return float(-(((design.beta + squares**0.5) / design.alpha) ** -1) * gradients)
+def _weight(design: ModelDesign, total: float, squares: float) -> float:
+    """Return the weight that River would work out of its sums when the key is learned again."""
+    return -design.alpha * total / (design.beta + math.sqrt(squares))

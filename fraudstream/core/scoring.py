@@ -4,7 +4,7 @@ One worker owns a source partition and with it a :class:`PartitionState`; the se
 written.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -25,8 +25,6 @@ DEGRADED = "degraded"
 
 LARGEST_AMOUNT_MINOR: Final = 10**15
 """Amounts above count as this one: far beyond the last bin of every grid, and safe to compute with."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
@@ -67,7 +65,7 @@ class PartitionState:
         self.cards: dict[str, CardHistory] = {} if cards is None else cards
         self.means: dict[str, CurrencyMeans] = {} if means is None else means
         self.review = review
-        self._touched_cards: set[str] = set()
+        self._touched_cards: list[str] = []
         self._touched_means: set[str] = set()
         self._touched_review = False
 
@@ -97,7 +95,7 @@ class PartitionState:
             means = self.means.get(transaction.currency or "")
             if means is None:
                 means = self.means[transaction.currency or ""] = CurrencyMeans.starting_with(amount)
-        at = (transaction.event_time - _EPOCH).total_seconds()
+        at = transaction.event_time.timestamp()
         return observe(at, amount, means, history, risk, serving.tables, place), history, risk
 
     def fold(
@@ -106,7 +104,9 @@ class PartitionState:
         """Let the transaction enter its card's history and its currency's means, each only once."""
         if history is not None and offset > history.applied:
             observation.fold_into(history, offset)
-            self._touched_cards.add(transaction.card_id)  # type: ignore[arg-type]  # it has a history
+            if not history.touched:
+                history.touched = True
+                self._touched_cards.append(transaction.card_id or "")
         if observation.amount is not None:
             currency = transaction.currency or ""
             means = self.means[currency]
@@ -142,8 +142,10 @@ class PartitionState:
     def take_touched(self) -> tuple[dict[str, CardHistory], dict[str, CurrencyMeans]]:
         """Return histories and means changed since the last call: what a checkpoint must keep."""
         cards = {card_id: self.cards[card_id] for card_id in self._touched_cards}
+        for history in cards.values():
+            history.touched = False
         means = {currency: self.means[currency] for currency in self._touched_means}
-        self._touched_cards = set()
+        self._touched_cards = []
         self._touched_means = set()
         return cards, means
 

@@ -25,7 +25,10 @@ from fraudstream.core.terms import SIZES, STARTS
 from fraudstream.errors import InvalidInput, InvalidSnapshot
 
 MAGIC = "fraudstream-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+WITH_SUMS = 2
+"""The format before: the same, but the sums of gradients stood before those of squares. They follow from
+them and the weights, and are passed over."""
 
 MOST_KEYS = 2**32
 """Keys travel as 32-bit numbers."""
@@ -36,8 +39,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     ``version`` rises with every snapshot of a learner. ``training_offset`` is the offset of the last
     training example in it, -1 for none; ``learned`` counts examples. ``keys`` are the learned keys,
-    ascending, and ``weights``, ``gradients`` and ``squares`` what FTRL-Proximal holds of each (*w*, *z* and
-    *n* of its paper). ``typical`` is the mean weight of each term over recent examples: what reasons are
+    ascending, ``weights`` and ``squares`` what the learner holds of each: the weight and the sum of squared
+    gradients. ``typical`` is the mean weight of each term over recent examples: what reasons are
     relative to. ``trust``: the accounts of label sources, as
     :class:`~fraudstream.core.label_trust.LabelTrust` gives them; empty where none were kept. ``design``: name
     and constants of the model. ``added``: terms of this code that it was learned without; ``dropped``: its
@@ -51,7 +54,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     intercept: float
     keys: tuple[int, ...]
     weights: tuple[float, ...]
-    gradients: tuple[float, ...]
     squares: tuple[float, ...]
     tables: LookTables
     typical: tuple[float, ...]
@@ -70,7 +72,6 @@ class _Body(msgspec.Struct, array_like=True):
     intercept: float
     keys: bytes
     weights: bytes
-    gradients: bytes
     squares: bytes
     tables: TABLES_ROW
     typical: tuple[float, ...]
@@ -112,7 +113,6 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             intercept=snapshot.intercept,
             keys=np.array(snapshot.keys, "<u4").tobytes(),
             weights=np.array(snapshot.weights, "<f8").tobytes(),
-            gradients=np.array(snapshot.gradients, "<f8").tobytes(),
             squares=np.array(snapshot.squares, "<f8").tobytes(),
             tables=snapshot.tables.to_row(),
             typical=snapshot.typical,
@@ -145,18 +145,25 @@ def decode_snapshot(data: bytes, *, drop_unknown: bool = False) -> Snapshot:
     if envelope.magic != MAGIC:
         fault = f"expected a model snapshot, got {envelope.magic[:40]!r}"
         raise InvalidSnapshot(fault)
-    if envelope.format_version != FORMAT_VERSION:
+    if envelope.format_version not in {FORMAT_VERSION, WITH_SUMS}:
         fault = f"expected snapshot format {FORMAT_VERSION}, got {envelope.format_version}"
         raise InvalidSnapshot(fault)
     if hashlib.sha256(envelope.body).digest() != envelope.sha256:
         fault = "the checksum of the model snapshot does not match its content"
         raise InvalidSnapshot(fault)
     try:
-        body = _body_decoder.decode(envelope.body)
+        packed = envelope.body if envelope.format_version == FORMAT_VERSION else _without_sums(envelope.body)
+        body = _body_decoder.decode(packed)
     except (*_UNREADABLE, InvalidInput) as error:
         fault = f"the model snapshot has other content than its format says: {error}"
         raise InvalidSnapshot(fault) from error
     return _checked(body, drop_unknown=drop_unknown)
+
+
+def _without_sums(packed: bytes) -> bytes:
+    fields = msgspec.msgpack.decode(packed, type=list[object])
+    sums = _Body.__struct_fields__.index("squares")
+    return _encoder.encode(fields[:sums] + fields[sums + 1 :])
 
 
 def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
@@ -173,7 +180,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         raise InvalidSnapshot(fault)
     try:
         keys = np.frombuffer(body.keys, "<u4")
-        tables = [np.frombuffer(packed, "<f8") for packed in (body.weights, body.gradients, body.squares)]
+        tables = [np.frombuffer(packed, "<f8") for packed in (body.weights, body.squares)]
     except ValueError as error:
         fault = f"the model snapshot {body.version} is cut: {error}"
         raise InvalidSnapshot(fault) from error
@@ -188,7 +195,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         fault = f"the model snapshot {body.version} has weights that are not finite"
         raise InvalidSnapshot(fault)
     counts = LookTables(*body.tables)
-    if bool(np.any(tables[2] < 0.0)) or not _possible(counts):
+    if bool(np.any(tables[1] < 0.0)) or not _possible(counts):
         fault = f"the model snapshot {body.version} has counts no learner can have reached"
         raise InvalidSnapshot(fault)
     typical = body.typical
@@ -199,7 +206,7 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         tables = [table[kept] for table in tables]
         known = {name: mean for (name, _), mean in zip(body.terms, typical, strict=True)}
         typical = tuple(0.0 if name in unknown else known.get(name, 0.0) for name in SIZES)
-    weights, gradients, squares = (tuple(table.tolist()) for table in tables)
+    weights, squares = (tuple(table.tolist()) for table in tables)
     return Snapshot(
         version=body.version,
         training_offset=body.training_offset,
@@ -208,7 +215,6 @@ def _checked(body: _Body, *, drop_unknown: bool) -> Snapshot:
         intercept=body.intercept,
         keys=numbered,
         weights=weights,
-        gradients=gradients,
         squares=squares,
         tables=counts,
         typical=typical,

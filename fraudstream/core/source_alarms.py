@@ -5,7 +5,7 @@ import msgspec
 from fraudstream.core.decoding import decoder_of
 from fraudstream.core.label_sources import source_name
 from fraudstream.core.label_trust import Held, Quarantine
-from fraudstream.core.learning import HeldExample
+from fraudstream.core.learning_outcomes import HeldExample
 from fraudstream.core.watching import Alarm, Detector, moment
 
 _MEANING = {

@@ -14,11 +14,12 @@ line under a new name.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Flag
 from itertools import accumulate, product
 from math import prod
 from operator import eq
+from typing import Any
 
 import msgspec
 
@@ -306,40 +307,52 @@ def _key_objects(term: Term) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
     return tuple(() if any(map(eq, found, usual)) else (key,) for key, found in zip(keys, bins, strict=True))
 
 
-_KEY_OBJECTS = {term.name: _key_objects(term) for term in STATE_TERMS}
+KEY_OBJECTS: dict[str, tuple[Any, ...]] = {term.name: _key_objects(term) for term in STATE_TERMS}
+"""Of each term of state what :func:`assembling` looks its keys up in."""
 
-Assembler = Callable[..., tuple[int, ...]]
 
+def assembling() -> str:
+    """Return the text of a module that turns bins into keys: :mod:`~fraudstream.core.assembling`.
 
-def assembler(fields: Needs) -> Assembler:
-    """Build the function that turns bins, in the order of :data:`BINS`, into keys.
-
-    It gives the keys of all state terms that such fields are enough for. Generated from the table above, as
-    dataclasses generate their methods: written out it takes a third of the time of a loop over the terms.
+    Its ``assemble`` takes fields as a number (1 amount, 2 card, 4 terminal) and bins in the order of
+    :data:`BINS`, and gives the keys of all state terms that such fields are enough for. Written out from the
+    table above, as dataclasses write their methods, it takes a third of the time of a loop over the terms.
     Keys are looked up rather than added up: the same number is then the same object everywhere, which saves
     making it and half a kilobyte for each transaction that waits for its label. With neither card nor
     terminal no term remains: an amount alone is left to the crosses.
     """
+    text = ["from typing import Any, Final", "from fraudstream.core.terms import KEY_OBJECTS"]
+    for place, term in enumerate(STATE_TERMS):
+        kind = "tuple[tuple[Any, ...], ...]" if term.is_rare else "tuple[Any, ...]"
+        text.append(f"K{place}: Final[{kind}] = KEY_OBJECTS[{term.name!r}]")
+    bins = ", ".join(f"{found.name}: int" for found in BINS)
+    text.append(f"def assemble(fields: int, {bins}) -> tuple[int, ...]:")
+    for fields in range(7, 1, -1):
+        text += [f"    if fields == {fields}:", *_assembling(Needs(fields))]
+    return "\n".join([*text, "    return ()", ""])
+
+
+def _assembling(fields: Needs) -> list[str]:
+    """Return the lines that give the keys of some fields."""
     keys: list[str] = []
     common: list[str] = []
     usual: dict[str, str] = {}
-    ranges: dict[str, object] = {"__builtins__": {}}
     for place, term in enumerate(STATE_TERMS):
         needs = Needs(0)
         index = ""
         for name in term.of:
             needs |= _BY_NAME[name].needs
             index = f"({index}) * {_BY_NAME[name].size} + {name}" if index else name
-        if needs in fields and fields & (Needs.CARD | Needs.TERMINAL):
-            ranges[f"keys_{place}"] = _KEY_OBJECTS[term.name]
-            key = f"keys_{place}[{index}], "
+        if needs in fields:
+            key = f"K{place}[{index}], "
             keys.append(f"*{key}" if term.is_rare else key)
             if term.is_rare:
                 usual |= {name: f"{name} == {_BY_NAME[name].usual}" for name in term.of if _is_rare(name)}
             else:
                 common.append(key)
-    arguments = ", ".join(found.name for found in BINS)
     # Most transactions are usual in everything: they are spared the terms that would give them no key.
-    source = f"({''.join(common)}) if {' and '.join(usual.values()) or True} else ({''.join(keys)})"
-    built: Assembler = eval(f"lambda {arguments}: {source}", ranges)  # noqa: S307  names and numbers of this module only
-    return built
+    return [
+        f"        if {' and '.join(usual.values()) or True}:",
+        f"            return ({''.join(common)})",
+        f"        return ({''.join(keys)})",
+    ]

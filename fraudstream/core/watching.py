@@ -50,7 +50,6 @@ LABELS_KEY, TRAFFIC_KEY = b"labels", b"traffic"
 """What the two states are known by where they are kept."""
 
 _DAY, _HOUR = 86_400.0, 3_600.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Detector(StrEnum):
@@ -191,8 +190,8 @@ class LabelWatch(msgspec.Struct):
         self.offset = offset
         if example.replaces is not None or self._is_repeated(example.label_position):
             return []
-        at = (example.event_time - _EPOCH).total_seconds()
-        self.clock = now = follow(self.clock, (example.labelled_at - _EPOCH).total_seconds(), _DAY)
+        at = example.event_time.timestamp()
+        self.clock = now = follow(self.clock, example.labelled_at.timestamp(), _DAY)
         self.began = min(self.began, now)
         fraud, score, day = example.label is LabelValue.FRAUD, example.score, int(now // _DAY)
         named = example.segments or {}
@@ -262,7 +261,7 @@ class TrafficWatch(msgspec.Struct):
         segments: Mapping[str, str] | None = None,
     ) -> list[Alarm]:
         """Take one classification; return the alarms to tell because of it."""
-        at = (event_time - _EPOCH).total_seconds()
+        at = event_time.timestamp()
         self.clock = now = follow(self.clock, at, 4 * _HOUR)
         self.began = min(self.began, now)
         alarms = self.alarms

@@ -12,7 +12,8 @@ from fraudstream.core.challengers import KeyedChallenger, catching_up
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.contest_state import decode_kept
 from fraudstream.core.handover import decode_handover
-from fraudstream.core.learning import Learner, Limits
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import LabelValue, Transaction
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.snapshot import decode_snapshot

@@ -11,7 +11,8 @@ import pytest
 
 from fraudstream.core.codec import decode_training_example
 from fraudstream.core.label_trust import LabelTrust
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.snapshot import Snapshot, decode_snapshot
 from tests.stack import Stack, wait_until
 

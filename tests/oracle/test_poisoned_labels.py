@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from fraudstream.core.evaluation import average_precision
-from fraudstream.core.learning import Outcome
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample, Transaction
 from fraudstream.core.relearning import relearn
 from fraudstream.core.reported import Report, ReportedPass

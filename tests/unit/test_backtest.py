@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from fraudstream.core.backtest import OTHER, SEGMENTS, Backtest, Entry, segment
+from fraudstream.core.backtest import Backtest
+from fraudstream.core.backtest_entries import Entry
 from fraudstream.core.backtest_measures import Plan, TestFrom, measure
 from fraudstream.core.cost import Costs
 from fraudstream.core.evaluation import average_precision
@@ -15,6 +16,7 @@ from fraudstream.core.label_delay import LabelDelay
 from fraudstream.core.messages import Decision, LabelValue
 from fraudstream.core.policy import AmountRule, Policy
 from fraudstream.core.prequential import OfflinePass
+from fraudstream.core.segments import OTHER, SEGMENTS, segment
 from fraudstream.errors import InvalidInput
 from tests.model_building import NOON, transaction
 

@@ -3,7 +3,8 @@
 import random
 
 from fraudstream.core.label_trust import Held, Quarantine
-from fraudstream.core.learning import Learner, Limits
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import LabelPosition, TrainingExample
 from fraudstream.core.source_alarms import decode_held
 from fraudstream.settings import Settings

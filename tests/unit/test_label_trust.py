@@ -9,7 +9,8 @@ import pytest
 
 from fraudstream.core.label_evidence import BINS, SCORES
 from fraudstream.core.label_trust import MOST_ACCOUNTS, MOST_SPANS, Held, LabelTrust, Quarantine
-from fraudstream.core.learning import Learner, Limits, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits, Outcome
 from fraudstream.core.messages import LabelSource, LabelValue, TrainingExample
 from fraudstream.core.relearning import relearn
 from fraudstream.core.source_alarms import decode_held, encode_held, held_key, source_alarm

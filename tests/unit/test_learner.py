@@ -53,7 +53,7 @@ def test_scoring_changes_nothing(examples: list[tuple[set[int], bool]], asked: s
         model.learn_keys(tuple(keys), fraud)
     before = (list(model.weights), list(model.squares), model.intercept)
 
-    score = model.score_keys(asked)
+    score = model.score_keys(tuple(asked))
     model.predict_proba_one({**dict.fromkeys(asked, 1), "never seen": 3.0})
 
     assert 0.0 <= score <= 1.0

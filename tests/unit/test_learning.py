@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.messages import Features, LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.risk import LABEL_FRAUD, LABEL_GENUINE
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot

@@ -9,7 +9,8 @@ import pytest
 
 from fraudstream.core.codec import encode_training_example
 from fraudstream.core.kept_model import decode_kept, encode_kept
-from fraudstream.core.learning import Learner, Limits
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits
 from fraudstream.core.messages import LabelPosition, LabelValue, TrainingExample
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.registry import (
@@ -116,11 +117,7 @@ def state(learner: Learner) -> bytes:
     return msgspec.msgpack.encode(
         (
             model.intercept,
-            [
-                (key, model.weights[key], model.gradients[key], square)
-                for key, square in enumerate(model.squares)
-                if square
-            ],
+            [(key, model.weights[key], square) for key, square in enumerate(model.squares) if square],
             learner.tables.to_row(),
             learner.typical,
             learner.learned,
@@ -353,7 +350,7 @@ def taught(design: ModelDesign, examples: Sequence[TrainingExample], *, left_out
 
 def weights(learner: Learner) -> bytes:
     model = learner.model
-    return msgspec.msgpack.encode((model.intercept, model.weights, model.gradients, model.squares))
+    return msgspec.msgpack.encode((model.intercept, model.weights, model.squares))
 
 
 def published_change(past: Past, made: NewState) -> Entry:

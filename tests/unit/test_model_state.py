@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.core.features import observe
-from fraudstream.core.history import LEAST_MEAN, CardHistory, CurrencyMeans
+from fraudstream.core.history import LEAST_MEAN, CardHistory, CurrencyMeans, place_of
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.looks import look
 from fraudstream.core.risk import LABEL_FRAUD, LABEL_GENUINE, NEVER, EntityRisk, correct_label, note_label
@@ -19,7 +19,10 @@ from tests.model_building import DAY
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 2**40)
-histories = st.builds(CardHistory, counts, counts, finite, finite, finite, finite, finite)
+places = st.text(st.characters(min_codepoint=0x10000, max_codepoint=0x1FFFF), max_size=16)
+histories = st.builds(
+    CardHistory, counts, counts, finite, finite, finite, finite, finite, *[finite] * 4, places, finite
+)
 means = st.builds(CurrencyMeans, counts, finite, counts, finite)
 risks = st.builds(
     EntityRisk, finite, finite, finite, counts, counts, counts, finite, finite, finite, finite, finite
@@ -47,6 +50,21 @@ def test_a_state_comes_back_from_its_row_through_any_encoding(kind: Any, states:
 def test_anything_but_a_row_is_refused(kind: Any, row: object) -> None:
     with pytest.raises(InvalidMessage, match=kind.__name__):
         kind.from_row(row)
+
+
+@pytest.mark.parametrize("places", ["x", chr(0x20000), chr(0xD800), place_of("m") * 17, [3, 4]])
+def test_a_card_whose_places_are_none_is_refused(places: object) -> None:
+    row = list(CardHistory(places=place_of("m")).to_row())
+    row[row.index(place_of("m"))] = places
+    with pytest.raises(InvalidMessage, match="CardHistory"):
+        CardHistory.from_row(row)
+
+
+@given(st.text(max_size=20) | st.just("\ud800"))
+def test_any_terminal_has_a_place_that_any_encoding_takes(terminal_id: str) -> None:
+    place = place_of(terminal_id)
+    assert CardHistory.from_row(CardHistory(places=place).to_row()).places == place
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(place)) == place
 
 
 @given(labels)

@@ -12,7 +12,8 @@ import pytest
 import fraudstream
 from fraudstream.core.features import observe
 from fraudstream.core.history import CardHistory, CurrencyMeans
-from fraudstream.core.learning import Learner, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Outcome
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.snapshot import decode_snapshot, encode_snapshot

@@ -120,7 +120,7 @@ def test_a_restored_budget_goes_on_as_if_nothing_had_happened() -> None:
     alerts_by_day(whole, iter(seen), 30.0)
 
     alerts_by_day(first, iter(seen[:7_777]), 30.0)
-    restored = msgspec.msgpack.decode(msgspec.msgpack.encode(first), type=ReviewBudget)
+    restored = ReviewBudget.from_row(msgspec.msgpack.decode(msgspec.msgpack.encode(first.to_row())))
     for offset, (at, score) in enumerate(seen[7_777:], 7_777):
         restored.fold(offset, at, restored.is_exceeded_by(score), score, 30.0)
 

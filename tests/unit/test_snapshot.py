@@ -30,7 +30,6 @@ def snapshot(**changes: Any) -> Snapshot:
         "intercept": -5.25,
         "keys": (1, 7, KEYS - 1),
         "weights": (0.5, -0.25, 1e-300),
-        "gradients": (-0.3, 0.2, 0.0),
         "squares": (0.1, 0.2, 0.3),
         "tables": LookTables(labels=5, frauds=1),
         "typical": (0.125,) * len(TERMS),
@@ -49,7 +48,6 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         intercept=draw(finite),
         keys=keys,
         weights=tuple(draw(st.lists(finite, **exactly))),
-        gradients=tuple(draw(st.lists(finite, **exactly))),
         squares=tuple(draw(st.lists(st.floats(0, allow_infinity=False), **exactly))),
         typical=tuple(draw(st.lists(finite, min_size=len(TERMS), max_size=len(TERMS)))),
     )
@@ -138,13 +136,13 @@ def test_terms_in_another_order_keep_their_weights() -> None:
     written = resealed(
         terms=[(last, SIZES[last]), *between, (first, SIZES[first])],
         keys=packed("<u4", 3, KEYS - SIZES[first] + 5),
-        **{name: packed("<f8", 1.0, 2.0) for name in ("weights", "gradients", "squares")},
+        **{name: packed("<f8", 1.0, 2.0) for name in ("weights", "squares")},
     )
 
     read = decode_snapshot(written)
 
     assert read.keys == (5, STARTS[last] + 3)
-    assert read.weights == read.gradients == read.squares == (2.0, 1.0)
+    assert read.weights == read.squares == (2.0, 1.0)
 
 
 def test_only_a_learner_goes_on_from_a_snapshot_with_terms_this_code_lacks() -> None:
@@ -180,7 +178,6 @@ def test_only_a_learner_goes_on_from_a_snapshot_with_terms_this_code_lacks() -> 
         ({"weights": b"\0" * 7}, "cut"),
         ({"typical": [0.0]}, "differing length"),
         ({"weights": packed("<f8", 1.0, math.nan, 1.0)}, "not finite"),
-        ({"gradients": packed("<f8", 1.0, math.inf, 1.0)}, "not finite"),
         ({"squares": packed("<f8", 1.0, math.inf, 1.0)}, "not finite"),
         ({"squares": packed("<f8", 1.0, -1.0, 1.0)}, "no learner"),
         ({"intercept": math.nan}, "not finite"),
@@ -202,8 +199,20 @@ def test_another_format_version_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as later:
         later.setattr(module, "FORMAT_VERSION", 99)
         encoded = encode_snapshot(snapshot())
-    with pytest.raises(InvalidSnapshot, match="expected snapshot format 2, got 99"):
+    with pytest.raises(InvalidSnapshot, match="expected snapshot format 3, got 99"):
         decode_snapshot(encoded)
+
+
+def test_a_snapshot_of_the_format_before_is_read_without_its_sums_of_gradients() -> None:
+    original = snapshot(design=ModelDesign("slow", alpha=0.1))
+    envelope = msgspec.msgpack.decode(encode_snapshot(original))
+    body = msgspec.msgpack.decode(envelope[3])
+    body.insert(module._Body.__struct_fields__.index("squares"), packed("<f8", -0.3, 0.2, 0.0))
+    before = with_body(msgspec.msgpack.encode([envelope[0], 2, *envelope[2:]]), body)
+
+    assert decode_snapshot(before) == original
+    with pytest.raises(InvalidSnapshot, match="other content"):
+        decode_snapshot(with_body(before, []))
 
 
 def test_another_magic_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudstream.core.learning import Learner, Limits, Outcome
+from fraudstream.core.learning import Learner
+from fraudstream.core.learning_outcomes import Limits, Outcome
 from fraudstream.core.messages import LabelPosition, LabelSource, TrainingExample
 from fraudstream.core.risk import coldest
 from fraudstream.core.serving import ServingModel
