@@ -27,6 +27,7 @@ MODULES = (
     "price_levels",
     "risk",
     "scoring",
+    "window",
 )
 """Modules of the core that are compiled, as one: they call each other, and hold each other's state, without
 the interpreter. No structs, enumerations or protocols live in them: those stay plain classes."""

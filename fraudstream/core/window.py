@@ -75,9 +75,10 @@ class Window:
             decision,
         )
         for seen, value in zip(self.all, values, strict=True):
-            try:
-                seen[value] += 1
-            except KeyError:
+            number = seen.get(value)
+            if number is not None:
+                seen[value] = number + 1
+            else:
                 admitted = _admit(value, seen, values_per_dimension)
                 seen[admitted] = seen.get(admitted, 0) + 1
         if flagged:
