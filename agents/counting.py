@@ -10,7 +10,7 @@ import mode
 
 from fraudstream.app import AgentApp
 from fraudstream.core.counted import decode_counted
-from fraudstream.core.windows import Folded, WindowCells, WindowCounts
+from fraudstream.core.windows import WindowCells, WindowCounts
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.records import is_claim
@@ -43,16 +43,14 @@ class CountWindows:
     def judge(self, part: RecordSlice) -> Work:
         """Count a slice; what was counted before changes nothing."""
         counts = self._table.of(part.partition)
-        late, misdated, oldest = 0, 0, _NEVER
+        late, misdated, oldest = counts.late_records, counts.misdated_records, _NEVER
         for record in part.records:
             if record.value and not is_claim(record):
                 classification = decode_counted(record.value)
-                folded = counts.fold(classification, record.timestamp)
-                late += folded is Folded.LATE
-                misdated += folded is Folded.MISDATED
+                counts.fold(classification, record.timestamp)
                 oldest = min(oldest, classification.event_time)
-        self._context.metrics.late_records.inc(late)
-        self._context.metrics.misdated_records.inc(misdated)
+        self._context.metrics.late_records.inc(counts.late_records - late)
+        self._context.metrics.misdated_records.inc(counts.misdated_records - misdated)
         self._tell(counts, oldest)
         return Work(changes=counts.take_changes())
 

@@ -96,10 +96,10 @@ class CountStore(Protocol):
         """Return when the store answers."""
 
     async def flush(self, windows: Sequence[WindowCells]) -> None:
-        """Write the cumulative cells of each (window, source partition).
+        """Write the cumulative cells of each (window, source partition), in the place of those stored.
 
-        Atomic over the sequence, idempotent, and never backwards: a cell whose stored applied offset is
-        higher keeps its count.
+        Atomic over the sequence, idempotent, and never backwards: a window whose stored applied offset is
+        higher stays as it is.
         """
 
     async def highest_offsets(self, epoch: int) -> dict[int, int]:

@@ -1,44 +1,82 @@
 """Tables and views of window counts, the same for every store that speaks SQL.
 
-``window_counts`` and ``window_amounts`` hold one row for each (window, source partition, category).
-``transaction_summaries`` and ``fraud_summaries`` show one row for each window, summed over partitions and
-epochs, in the shape dashboards like.
+``window_cells`` holds one row for each (window, source partition), with its cells as JSON: what was counted
+together is written, compared and replaced together, and a flush costs a row a window, not a row a cell. The
+views ``window_counts`` and ``window_amounts`` show one row for each category; ``transaction_summaries`` and
+``fraud_summaries`` one for each window, summed over partitions and epochs, in the shape dashboards like.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import msgspec
+
 from fraudstream.core.counted import ALL, DIMENSIONS, FRAUD, OTHER
+from fraudstream.core.currencies import minor_units_per_major
+from fraudstream.core.windows import WindowCells
 
 
 class Dialect(NamedTuple):
     """What differs between stores.
 
-    ``text``: type of a short text compared byte by byte, trailing spaces included. ``instant``: type of a
-    window's start, in UTC. ``json_object``: the aggregate that makes a JSON object. ``total``: the sum that
-    cannot overflow. ``table_options``: what follows a table's columns. ``replace_view``: statement head that
-    makes a view anew.
+    ``text``: type of a short text compared byte by byte, trailing spaces included. ``json``: type of the text
+    of cells. ``instant``: type of a window's start, in UTC. ``unfold``: given a column that holds an array of
+    arrays, and names and types of what is in each of those, returns the columns to select and the source to
+    select them from. ``json_object``: the aggregate that makes a JSON object. ``total``: the sum that cannot
+    overflow. ``table_options``: what follows a table's columns. ``replace_view``: statement head that makes a
+    view anew.
     """
 
     text: str
+    json: str
     instant: str
+    unfold: Callable[[str, Mapping[str, str]], tuple[str, str]]
     json_object: str
     total: str
     table_options: str
     replace_view: str
 
 
-SQLITE = Dialect("TEXT", "TEXT", "json_group_object", "TOTAL", " WITHOUT ROWID", "CREATE VIEW")
+def _unfold_in_sqlite(column: str, members: Mapping[str, str]) -> tuple[str, str]:
+    columns = (f"json_extract(cell.value, '$[{place}]') AS {name}" for place, name in enumerate(members))
+    return ", ".join(columns), f"json_each({column}) AS cell"
+
+
+def _unfold_in_mariadb(column: str, members: Mapping[str, str]) -> tuple[str, str]:
+    columns = (f"{name} {kind} PATH '$[{place}]'" for place, (name, kind) in enumerate(members.items()))
+    unfolded = f"JSON_TABLE({column}, '$[*]' COLUMNS ({', '.join(columns)})) AS cell"
+    return ", ".join(f"cell.{name}" for name in members), unfolded
+
+
+_COMPARED_BY_BYTE = "CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+
+SQLITE = Dialect(
+    text="TEXT",
+    json="TEXT",
+    instant="TEXT",
+    unfold=_unfold_in_sqlite,
+    json_object="json_group_object",
+    total="TOTAL",
+    table_options="",
+    replace_view="CREATE VIEW",
+)
 MARIADB = Dialect(
-    "VARCHAR(128)",
-    "DATETIME",
-    "JSON_OBJECTAGG",
-    "SUM",
-    " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
-    "CREATE OR REPLACE VIEW",
+    text=f"VARCHAR(128) {_COMPARED_BY_BYTE}",
+    json="MEDIUMTEXT",
+    instant="DATETIME",
+    unfold=_unfold_in_mariadb,
+    json_object="JSON_OBJECTAGG",
+    total="SUM",
+    table_options=f" ENGINE = InnoDB DEFAULT {_COMPARED_BY_BYTE}",
+    replace_view="CREATE OR REPLACE VIEW",
 )
 
-VIEWS = {"transaction_summaries": ALL, "fraud_summaries": FRAUD}
+SUMMARIES = {"transaction_summaries": ALL, "fraud_summaries": FRAUD}
+
+VIEWS = ("window_counts", "window_amounts", *SUMMARIES)
+
+_encode = msgspec.json.Encoder().encode
 
 
 def store_time(window_start: int) -> str:
@@ -50,25 +88,29 @@ def store_time(window_start: int) -> str:
     return datetime.fromtimestamp(window_start, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def cells_as_json(window: WindowCells) -> tuple[str, str]:
+    """Return the columns ``cells`` and ``amounts`` of a window: arrays of what the views show as rows.
+
+    No control character is in either: JSON escapes them.
+    """
+    cells = [(*key, count) for key, count in window.cells.items()]
+    amounts = [
+        (population, currency, *amount, minor_units_per_major(currency))
+        for (population, currency), amount in window.amounts.items()
+    ]
+    return _encode(cells).decode(), _encode(amounts).decode()
+
+
 def table_statements(dialect: Dialect) -> list[str]:
     """Return the statements that create tables which are missing.
 
     ``window_progress`` holds the highest applied offset of each source partition, so that asking for it
     needs no scan.
     """
-    source = (
-        f"epoch BIGINT NOT NULL, window_start {dialect.instant} NOT NULL, source_partition INT NOT NULL,"
-        f" population {dialect.text} NOT NULL"
-    )
     return [
-        f"CREATE TABLE IF NOT EXISTS window_counts ({source}, dimension {dialect.text} NOT NULL,"
-        f" value {dialect.text} NOT NULL, count BIGINT NOT NULL, applied_offset BIGINT NOT NULL,"
-        " PRIMARY KEY (epoch, window_start, source_partition, population, dimension, value))"
-        f"{dialect.table_options}",
-        f"CREATE TABLE IF NOT EXISTS window_amounts ({source}, currency {dialect.text} NOT NULL,"
-        " count BIGINT NOT NULL, sum_minor BIGINT NOT NULL, minor_per_major INT NOT NULL,"
-        " applied_offset BIGINT NOT NULL,"
-        " PRIMARY KEY (epoch, window_start, source_partition, population, currency))"
+        f"CREATE TABLE IF NOT EXISTS window_cells (epoch BIGINT NOT NULL, window_start {dialect.instant} NOT"
+        f" NULL, source_partition INT NOT NULL, applied_offset BIGINT NOT NULL, cells {dialect.json} NOT"
+        f" NULL, amounts {dialect.json} NOT NULL, PRIMARY KEY (epoch, window_start, source_partition))"
         f"{dialect.table_options}",
         "CREATE TABLE IF NOT EXISTS window_progress (epoch BIGINT NOT NULL, source_partition INT NOT NULL,"
         " applied_offset BIGINT NOT NULL, PRIMARY KEY (epoch, source_partition))"
@@ -77,8 +119,30 @@ def table_statements(dialect: Dialect) -> list[str]:
 
 
 def view_statements(dialect: Dialect) -> list[str]:
-    """Return the statements that make both views anew."""
-    return [f"{dialect.replace_view} {name} AS {_summaries(dialect, of)}" for name, of in VIEWS.items()]
+    """Return the statements that make all views anew."""
+    text = dialect.text
+    counts = {"population": text, "dimension": text, "value": text, "count": "BIGINT"}
+    amounts = {
+        "population": text,
+        "currency": text,
+        "count": "BIGINT",
+        "sum_minor": "BIGINT",
+        "minor_per_major": "INT",
+    }
+    queries = {
+        "window_counts": _unfolded(dialect, "cells", counts),
+        "window_amounts": _unfolded(dialect, "amounts", amounts),
+        **{name: _summaries(dialect, population) for name, population in SUMMARIES.items()},
+    }
+    return [f"{dialect.replace_view} {name} AS {query}" for name, query in queries.items()]
+
+
+def _unfolded(dialect: Dialect, column: str, members: Mapping[str, str]) -> str:
+    columns, source = dialect.unfold(column, members)
+    return (
+        f"SELECT epoch, window_start, source_partition, {columns}, applied_offset"  # noqa: S608 - our own names
+        f" FROM window_cells, {source}"
+    )
 
 
 def _summaries(dialect: Dialect, population: str) -> str:

@@ -1,29 +1,29 @@
 """Counts of windows in MariaDB."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import aiomysql
-from pymysql.converters import escape_string
 
-from fraudstream.adapters.count_schema import MARIADB, store_time, table_statements, view_statements
+from fraudstream.adapters.count_schema import (
+    MARIADB,
+    cells_as_json,
+    store_time,
+    table_statements,
+    view_statements,
+)
 from fraudstream.adapters.mariadb_connection import MariaDbConnection, parse_address
-from fraudstream.core.currencies import minor_units_per_major
 from fraudstream.core.windows import WindowCells
 
-ROWS_PER_STATEMENT = 1_000
-"""Rows of at most about a kilobyte: a statement stays within a packet of 1 MiB, the smallest in use."""
+STATEMENT_CHARACTERS = 256 * 1024
+"""Rows are gathered up to here: few statements, each well within the 16 MiB a server takes unless it is told
+otherwise. A window is of some kilobytes; one that is full of the longest values somebody can invent stays
+below 4 MiB."""
 
 # Assignments run from left to right: what compares offsets must come before the offset itself is set.
-_COUNTS = (
-    "INSERT INTO window_counts VALUES ",
-    " ON DUPLICATE KEY UPDATE count = IF(VALUES(applied_offset) >= applied_offset, VALUES(count), count),"
-    " applied_offset = GREATEST(applied_offset, VALUES(applied_offset))",
-)
-_AMOUNTS = (
-    "INSERT INTO window_amounts VALUES ",
-    " ON DUPLICATE KEY UPDATE count = IF(VALUES(applied_offset) >= applied_offset, VALUES(count), count),"
-    " sum_minor = IF(VALUES(applied_offset) >= applied_offset, VALUES(sum_minor), sum_minor),"
+_CELLS = (
+    "INSERT INTO window_cells VALUES ",
+    " ON DUPLICATE KEY UPDATE cells = IF(VALUES(applied_offset) >= applied_offset, VALUES(cells), cells),"
+    " amounts = IF(VALUES(applied_offset) >= applied_offset, VALUES(amounts), amounts),"
     " applied_offset = GREATEST(applied_offset, VALUES(applied_offset))",
 )
 _PROGRESS = (
@@ -33,7 +33,7 @@ _PROGRESS = (
 
 
 class MariaDbCountStore:
-    """Plays the ``CountStore`` port on MariaDB 10.5 or newer.
+    """Plays the ``CountStore`` port on MariaDB 10.6 or newer.
 
     Parameters
     ----------
@@ -69,8 +69,7 @@ class MariaDbCountStore:
         if not windows:
             return
         async with self._connection.transaction() as cursor:
-            await _upsert(cursor, _COUNTS, _count_rows(windows))
-            await _upsert(cursor, _AMOUNTS, _amount_rows(windows))
+            await _upsert(cursor, _CELLS, _cell_rows(windows))
             await _upsert(cursor, _PROGRESS, _progress_rows(windows))
 
     async def highest_offsets(self, epoch: int) -> dict[int, int]:
@@ -84,29 +83,35 @@ class MariaDbCountStore:
 
 async def _upsert(cursor: aiomysql.Cursor, statement: tuple[str, str], rows: Iterator[str]) -> None:
     head, tail = statement
-    while chunk := list(islice(rows, ROWS_PER_STATEMENT)):
+    for chunk in _chunks(rows):
         await cursor.execute(f"{head}{','.join(chunk)}{tail}")
 
 
-# Rows are written out by hand: the driver's own way of filling in ten thousand of them takes ten times as
-# long. Numbers are integers by type, texts escaped for the session's mode, which this package sets itself.
+def _chunks(rows: Iterator[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for row in rows:
+        chunk.append(row)
+        size += len(row)
+        if size > STATEMENT_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-def _count_rows(windows: Sequence[WindowCells]) -> Iterator[str]:
-    for window in _in_key_order(windows):
-        head, applied = _head(window), int(window.applied_offset)
-        for (population, dimension, value), count in sorted(window.cells.items()):
-            yield f"({head},{_text(population)},{_text(dimension)},{_text(value)},{int(count)},{applied})"
+# Rows are written out by hand: the driver's own way of filling in thousands of them takes ten times as long.
+# Numbers are integers by type, texts escaped for the session's mode, which this package sets itself.
 
 
-def _amount_rows(windows: Sequence[WindowCells]) -> Iterator[str]:
-    for window in _in_key_order(windows):
-        head, applied = _head(window), int(window.applied_offset)
-        for (population, currency), (count, sum_minor) in sorted(window.amounts.items()):
-            unit = minor_units_per_major(currency)
-            yield (
-                f"({head},{_text(population)},{_text(currency)},{int(count)},{int(sum_minor)},{unit},{applied})"
-            )
+def _cell_rows(windows: Sequence[WindowCells]) -> Iterator[str]:
+    # In key order: two workers that take the same locks take them in the same order.
+    for window in sorted(windows, key=lambda it: (it.epoch, it.window_start, it.source_partition)):
+        cells, amounts = map(_text, cells_as_json(window))
+        yield (
+            f"({int(window.epoch)},'{store_time(window.window_start)}',{int(window.source_partition)},"
+            f"{int(window.applied_offset)},{cells},{amounts})"
+        )
 
 
 def _progress_rows(windows: Sequence[WindowCells]) -> Iterator[str]:
@@ -118,14 +123,7 @@ def _progress_rows(windows: Sequence[WindowCells]) -> Iterator[str]:
         yield f"({int(epoch)},{int(partition)},{int(applied)})"
 
 
-def _in_key_order(windows: Sequence[WindowCells]) -> list[WindowCells]:
-    """Two workers that take the same locks take them in the same order."""
-    return sorted(windows, key=lambda window: (window.epoch, window.window_start, window.source_partition))
-
-
-def _head(window: WindowCells) -> str:
-    return f"{int(window.epoch)},'{store_time(window.window_start)}',{int(window.source_partition)}"
-
-
-def _text(value: str) -> str:
-    return f"'{escape_string(value)}'"
+def _text(json: str) -> str:
+    # All there is to escape: a JSON text holds no control characters.
+    escaped = json.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

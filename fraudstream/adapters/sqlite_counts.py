@@ -3,9 +3,15 @@
 import sqlite3
 from collections.abc import Sequence
 
-from fraudstream.adapters.count_schema import SQLITE, VIEWS, store_time, table_statements, view_statements
+from fraudstream.adapters.count_schema import (
+    SQLITE,
+    VIEWS,
+    cells_as_json,
+    store_time,
+    table_statements,
+    view_statements,
+)
 from fraudstream.adapters.sqlite import SqliteDatabase, sqlite_path
-from fraudstream.core.currencies import minor_units_per_major
 from fraudstream.core.windows import WindowCells
 
 SCHEMA = "".join(
@@ -17,16 +23,10 @@ SCHEMA = "".join(
     )
 )
 
-_COUNTS = """
-INSERT INTO window_counts VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET count = excluded.count, applied_offset = excluded.applied_offset
-WHERE excluded.applied_offset >= applied_offset
-"""
-
-_AMOUNTS = """
-INSERT INTO window_amounts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+_CELLS = """
+INSERT INTO window_cells VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE
-SET count = excluded.count, sum_minor = excluded.sum_minor, applied_offset = excluded.applied_offset
+SET applied_offset = excluded.applied_offset, cells = excluded.cells, amounts = excluded.amounts
 WHERE excluded.applied_offset >= applied_offset
 """
 
@@ -70,19 +70,10 @@ class SqliteCountStore:
 
         def upsert(connection: sqlite3.Connection) -> None:
             for window in windows:
-                start, applied = store_time(window.window_start), window.applied_offset
-                head = (window.epoch, start, window.source_partition)
-                connection.executemany(
-                    _COUNTS, [(*head, *cell, count, applied) for cell, count in window.cells.items()]
-                )
-                connection.executemany(
-                    _AMOUNTS,
-                    [
-                        (*head, population, currency, *amount, minor_units_per_major(currency), applied)
-                        for (population, currency), amount in window.amounts.items()
-                    ],
-                )
-                connection.execute(_PROGRESS, (window.epoch, window.source_partition, applied))
+                epoch, partition, applied = window.epoch, window.source_partition, window.applied_offset
+                start = store_time(window.window_start)
+                connection.execute(_CELLS, (epoch, start, partition, applied, *cells_as_json(window)))
+                connection.execute(_PROGRESS, (epoch, partition, applied))
 
         if windows:
             await self._database.write(upsert)

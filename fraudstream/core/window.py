@@ -7,7 +7,8 @@ from fraudstream.core.window_rows import WindowRow
 APPROVE = Decision.APPROVE.value
 
 MAX_VALUE_CHARS = 128
-"""Longer values count as ``other``: stores index them, and nobody reads a category that long."""
+"""Longer values count as ``other``: nobody reads a category that long. So do those with a NUL, which ends a
+text in some stores."""
 
 MAX_SUM_MINOR = 2**63 - 1
 """Sums stop here, where 64-bit columns end.
@@ -56,8 +57,8 @@ class Window:
     def count(self, classification: CountedClassification, values_per_dimension: int) -> None:
         """Count one classification.
 
-        A value that is not among the first ``values_per_dimension`` of its dimension, or is too long,
-        counts as ``other``.
+        A value that is not among the first ``values_per_dimension`` of its dimension, is too long or holds a
+        NUL counts as ``other``.
         """
         transaction = classification.transaction
         decision = classification.decision
@@ -74,9 +75,10 @@ class Window:
             decision,
         )
         for seen, value in zip(self.all, values, strict=True):
-            try:
-                seen[value] += 1
-            except KeyError:
+            number = seen.get(value)
+            if number is not None:
+                seen[value] = number + 1
+            else:
                 admitted = _admit(value, seen, values_per_dimension)
                 seen[admitted] = seen.get(admitted, 0) + 1
         if flagged:
@@ -139,7 +141,7 @@ class Window:
 
 def _admit(value: str, seen: dict[str, int] | dict[str, list[int]], room: int) -> str:
     """Return the value that counts: itself if it has a cell or may have one."""
-    if value in seen or (len(value) <= MAX_VALUE_CHARS and len(seen) < room):
+    if value in seen or (len(value) <= MAX_VALUE_CHARS and len(seen) < room and "\0" not in value):
         return value
     return OTHER
 

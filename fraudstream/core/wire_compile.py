@@ -37,17 +37,17 @@ class CompiledFormat:
     """One wire format, ready to decode.
 
     ``parse`` turns JSON into a struct of the producer's fields and raises what msgspec raises; ``convert``
-    turns that into a transaction. ``parse_with_tests`` also fetches what ``is_match`` looks at, to tell
-    whether this is the first format whose tests hold; it is None where the tests of an earlier format
-    contradict this one's shape.
+    turns that into a transaction. ``parse_with_tests`` also fetches what tells whether this is the first
+    format whose tests hold, and ``convert_if_first`` returns None where it is not; there is no
+    ``parse_with_tests`` where the tests of an earlier format contradict this one's shape.
     """
 
     name: str
     declaration: Declaration
     parse: Callable[[bytes], Any]
-    parse_with_tests: Callable[[bytes], Any] | None
-    is_match: Callable[[Any], bool]
     convert: Callable[[Any, int], Transaction]
+    parse_with_tests: Callable[[bytes], Any] | None
+    convert_if_first: Callable[[Any, int], Transaction | None]
     exempt: frozenset[str]
 
 
@@ -72,9 +72,9 @@ def compile_format(
         name=declaration.name,
         declaration=declaration,
         parse=msgspec.json.Decoder(plain.struct()).decode,
+        convert=code.convert_function(plain),
         parse_with_tests=msgspec.json.Decoder(tested.struct()).decode if fits else None,
-        is_match=code.match_function(earlier),
-        convert=code.convert_function(tested),
+        convert_if_first=code.convert_function(tested, earlier),
         exempt=code.exempt(),
     )
 
@@ -93,6 +93,9 @@ class _Code:
         self._lines: list[str] = []
         self._objects: dict[Path, str] = {}
         self._shape = Shape()
+        #: Paths of which the tests told that something is sent there, and of objects that are there.
+        self._sent: frozenset[Path] = frozenset()
+        self._present: frozenset[Path] = frozenset()
         self._namespace: dict[str, Any] = {
             "UNSET": UNSET,
             "Transaction": Transaction,
@@ -128,17 +131,23 @@ class _Code:
                 paths.add(".".join(rule.path))
         return frozenset(paths)
 
-    def match_function(self, earlier: Sequence[Declaration]) -> Callable[[Any], bool]:
-        """Return the test whether this is the first format a struct belongs to."""
-        tests = [matching_expression(self._declaration, self._constant)]
-        tests += [f"not ({matching_expression(other, self._constant)})" for other in earlier]
-        return self._compiled("is_match", "s", ["return bool(" + " and ".join(tests) + ")"])
+    def convert_function(
+        self, shape: Shape, earlier: Sequence[Declaration] | None = None
+    ) -> Callable[..., Any]:
+        """Return the function from a struct of that shape and a record's timestamp to a transaction.
 
-    def convert_function(self, shape: Shape) -> Callable[[Any, int], Transaction]:
-        """Return the function from a struct and a record's timestamp to a transaction."""
+        Where earlier formats are given, it returns None unless this is the first one the struct belongs to.
+        """
         self._shape = shape
         self._lines = []
         self._objects = {}
+        self._sent = self._present = frozenset()
+        if earlier is not None:
+            tests = [matching_expression(self._declaration, self._constant)]
+            tests += [f"not ({matching_expression(other, self._constant)})" for other in earlier]
+            self._lines.append(f"if not ({' and '.join(tests)}): return None")
+            self._sent = frozenset(self._declaration.has)
+            self._present = frozenset(path[:at] for path in self._sent for at in range(1, len(path)))
         fields = self._declaration.fields
         emit: dict[str, Callable[[FieldRule], None]] = {
             "transaction_id": self._transaction_id,
@@ -165,53 +174,56 @@ class _Code:
         holder = "s"
         for length in range(1, len(path)):
             holder = self._fetch_object(path[:length], holder)
-        leaf = f"{holder}.{attribute_of(path[-1])}"
-        self._lines.append(f"{name} = {leaf} if {holder} else None" if len(path) > 1 else f"{name} = {leaf}")
+        self._lines.append(f"{name} = {self._member(path, holder)}")
         node = self._shape.at(path)
-        if node is not None and node.is_tested:
+        if node is not None and node.is_tested and path not in self._sent:
             self._lines.append(f"if {name} is UNSET: {name} = None")
 
     def _fetch_object(self, path: Path, holder: str) -> str:
         """Emit once: the object at a path, None if it is not there; return the variable that holds it."""
         if path not in self._objects:
             self._objects[path] = f"o{len(self._objects)}"
-            leaf = f"{holder}.{attribute_of(path[-1])}"
-            guarded = f"{leaf} if {holder} else None" if len(path) > 1 else leaf
-            self._lines.append(f"{self._objects[path]} = {guarded}")
+            self._lines.append(f"{self._objects[path]} = {self._member(path, holder)}")
         return self._objects[path]
 
-    def _drop_missing(self, name: str, rule: FieldRule) -> None:
-        if rule.missing == {""}:
-            self._lines.append(f"if {name} == '': {name} = None")
-        elif rule.missing:
-            self._lines.append(f"if {name} in {self._constant(rule.missing)}: {name} = None")
+    def _member(self, path: Path, holder: str) -> str:
+        """Return the expression for what an object, if there is one, holds at the end of a path."""
+        member = f"{holder}.{attribute_of(path[-1])}"
+        is_there = len(path) == 1 or path[:-1] in self._present
+        return member if is_there else f"{member} if {holder} else None"
 
-    def _fetch_text(self, name: str, path: Path, rule: FieldRule) -> str:
-        constant = self._constant(".".join(path))
+    def _drop_missing(self, name: str, rule: FieldRule) -> None:
+        if rule.missing:
+            self._lines.append(
+                f"if {name}.__class__ is str and {self._is_missing(name, rule.missing)}: {name} = None"
+            )
+
+    def _is_missing(self, name: str, missing: frozenset[str]) -> str:
+        # Comparing with each of a few texts, mostly of other lengths, is faster than hashing the value.
+        return f"not {name}" if missing == {""} else f"{name} in {self._constant(tuple(sorted(missing)))}"
+
+    def _fetch_text(self, name: str, path: Path, missing: frozenset[str]) -> str:
+        """Emit: the text at a path, None if it is not there; return the path as text."""
         self._fetch(name, path)
-        # Nearly every field that is there is text: for those one look at the class is all it takes.
-        if rule.missing == {""}:
-            self._lines.append(f"if {name}.__class__ is str:")
-            self._lines.append(f"    if not {name}: {name} = None")
-            self._lines.append(f"elif {name} is not None: {name} = as_text({name})")
-            return constant
-        self._lines.append(f"if {name}.__class__ is not str and {name} is not None: {name} = as_text({name})")
-        self._drop_missing(name, rule)
-        return constant
+        self._lines.append(f"if {name} is not None:")
+        self._lines.append(f"    if {name}.__class__ is not str: {name} = as_text({name})")
+        if missing:
+            self._lines.append(f"    if {self._is_missing(name, missing)}: {name} = None")
+        return self._constant(".".join(path))
 
     def _text(self, target: str, rule: FieldRule) -> None:
         if rule.path is None:
             self._lines.append(f"{target} = {self._constant(rule.fixed)}")
             return
-        path = self._fetch_text(target, rule.path, rule)
+        is_id = target.endswith("_id")
+        # An empty id is no id: it would make one history of everybody's.
+        path = self._fetch_text(target, rule.path, rule.missing | {""} if is_id else rule.missing)
         if rule.values is not None and rule.refuses_others:
             values = self._constant(rule.values)
             self._lines.append(f"if {target} is not None: {target} = translated({target}, {values}, {path})")
         elif rule.values is not None:
             self._lines.append(f"{target} = {self._constant(rule.values.get)}({target}, {target})")
-        if target.endswith("_id"):
-            # An empty id is no id: it would make one history of everybody's.
-            self._lines.append(f"if not {target}: {target} = None")
+        if is_id:
             self._token(target, rule)
 
     def _token(self, target: str, rule: FieldRule) -> None:
@@ -227,7 +239,7 @@ class _Code:
 
     def _transaction_id(self, rule: FieldRule) -> None:
         if rule.path is not None:
-            path = self._fetch_text("transaction_id", rule.path, rule)
+            path = self._fetch_text("transaction_id", rule.path, rule.missing)
             self._lines.append(f"if not transaction_id: missing({path})")
             self._token("transaction_id", rule)
             return
@@ -236,7 +248,7 @@ class _Code:
             if isinstance(part, str):
                 parts.append(self._constant(part))
                 continue
-            path = self._fetch_text(f"part{index}", part, rule)
+            path = self._fetch_text(f"part{index}", part, rule.missing)
             self._lines.append(f"if not part{index}: missing({path})")
             self._token(f"part{index}", FieldRule(path=part))
             parts.append(f"part{index}")
@@ -271,7 +283,7 @@ class _Code:
             self._lines.append(f"currency = {self._constant(rule.fixed if rule else None)}")
             return self._constant("currency")
         name = ".".join(rule.path)
-        path = self._fetch_text("currency", rule.path, rule)
+        path = self._fetch_text("currency", rule.path, rule.missing)
         if rule.values is not None:
             self._lines.append(f"currency = {self._constant(rule.values.get)}(currency, currency)")
         check = self._constant(
@@ -315,7 +327,7 @@ class _Code:
         return read_with_symbol if rule.symbols else read
 
     def _label(self, rule: FieldRule) -> None:
-        path = self._fetch_text("label", rule.path or (), rule)
+        path = self._fetch_text("label", rule.path or (), rule.missing)
         labels = {value: LabelValue(meaning) for value, meaning in (rule.values or {}).items()}
         values = self._constant(labels)
         self._lines.append(f"if label in {values}: label = {values}[label]")
@@ -338,9 +350,8 @@ class _Code:
         else:
             self._lines.append("attributes = None")
             return
-        rule = FieldRule(missing=self._declaration.missing)
         for name, path in self._declaration.attributes.items():
-            self._fetch_text("v", path, rule)
+            self._fetch_text("v", path, self._declaration.missing)
             self._lines.append(f"if v is not None: attributes[{self._constant(name)}] = v")
         self._lines.append("if not attributes: attributes = None")
 

@@ -104,8 +104,7 @@ class WireFormats:
     def _expect(self, format_: CompiledFormat) -> None:
         self._last = format_
         self._parse = format_.parse_with_tests or _matches_nothing
-        self._is_match = format_.is_match
-        self._convert = format_.convert
+        self._convert_if_first = format_.convert_if_first
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,11 +141,8 @@ class WireFormats:
             found = self._parse(value)
         except UNDECODABLE:
             return self._decode_slowly(value, timestamp_ms)
-        if self._is_match(found):
-            if is_suspect(value):
-                refuse_card_data(value, self._last.exempt)
-            return self._convert(found, timestamp_ms)
-        return self._decode_slowly(value, timestamp_ms)
+        transaction = None if is_suspect(value) else self._convert_if_first(found, timestamp_ms)
+        return transaction or self._decode_slowly(value, timestamp_ms)
 
     def _decode_slowly(self, value: bytes, timestamp_ms: int) -> Transaction:
         format_ = self.match(value)

@@ -106,7 +106,7 @@ async def test_flushing_again_changes_nothing(counts: CountStore, rows: Rows) ->
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([10, 20, 30])))
-async def test_counts_never_go_backwards_in_whatever_order_flushes_arrive(
+async def test_the_latest_cells_of_a_window_stand_in_whatever_order_flushes_arrive(
     counts: CountStore, rows: Rows, order: tuple[int, ...]
 ) -> None:
     for applied in order:
@@ -114,7 +114,7 @@ async def test_counts_never_go_backwards_in_whatever_order_flushes_arrive(
         await counts.flush([window(applied, cells, {("all", "GBP"): (applied, applied * 100)})])
     assert rows("SELECT count, applied_offset FROM window_counts WHERE value = 'Monzo'") == [(30, 30)]
     assert rows("SELECT count, sum_minor, applied_offset FROM window_amounts") == [(30, 3000, 30)]
-    assert len(rows("SELECT * FROM window_counts")) == 4
+    assert rows("SELECT value FROM window_counts WHERE value <> 'Monzo'") == [("new at 30",)]
     assert await counts.highest_offsets(1) == {0: 30}
 
 
@@ -145,7 +145,6 @@ ODD_VALUES = [
     '"',
     "\\",
     "\\'",
-    "nul\x00",
     "line\nbreak",
     "\x1a",
     "£",
@@ -163,17 +162,17 @@ async def test_values_that_differ_in_a_byte_are_different_values(counts: CountSt
 
 
 async def test_the_summary_shows_odd_values_as_valid_json(counts: CountStore, rows: Rows) -> None:
-    values = [value for value in ODD_VALUES if "\x00" not in value]
-    await counts.flush([window(1, {("all", "bank", value): n for n, value in enumerate(values, start=1)})])
+    values = {value: number for number, value in enumerate(ODD_VALUES, start=1)}
+    await counts.flush([window(1, {("all", "bank", value): number for value, number in values.items()})])
     [(banks,)] = rows("SELECT bank FROM transaction_summaries")
-    assert json.loads(banks) == {value: n for n, value in enumerate(values, start=1)}
+    assert json.loads(banks) == values
 
 
-async def test_mariadb_refuses_a_value_longer_than_its_column_and_stores_nothing(mariadb_url: str) -> None:
+async def test_mariadb_refuses_a_number_larger_than_its_column_and_stores_nothing(mariadb_url: str) -> None:
     counts = connect_count_store(mariadb_url)
     await counts.open()
-    with pytest.raises(pymysql.err.DataError, match="too long"):
-        await counts.flush([window(1), window(1, {("all", "bank", "x" * 129): 1}, start=NOON + 300)])
+    with pytest.raises(pymysql.err.DataError, match="Out of range"):
+        await counts.flush([window(1), window(2**63, start=NOON + 300)])
     assert await counts.highest_offsets(1) == {}
     await counts.flush([window(1)])
     assert await counts.highest_offsets(1) == {0: 1}

@@ -120,12 +120,13 @@ def test_invented_values_share_one_cell_once_the_dimension_is_full() -> None:
     assert groups == {"shop 0": 1, "shop 1": 1, "shop 2": 1, "other": 7}
 
 
-def test_a_value_too_long_to_index_counts_as_other() -> None:
+def test_a_value_too_long_to_read_or_with_a_nul_counts_as_other() -> None:
     counts = WindowCounts(0)
     counts.fold(classification(0, bank="b" * MAX_VALUE_CHARS), LATER_MS)
     counts.fold(classification(1, bank="b" * (MAX_VALUE_CHARS + 1)), LATER_MS)
+    counts.fold(classification(2, bank="b\0b"), LATER_MS)
     banks = {value: n for (_, name, value), n in cells_of(counts).cells.items() if name == "bank"}
-    assert banks == {"b" * MAX_VALUE_CHARS: 1, "other": 1}
+    assert banks == {"b" * MAX_VALUE_CHARS: 1, "other": 2}
 
 
 def test_amounts_of_invented_currencies_are_numbered_but_never_added_up() -> None:
