@@ -111,7 +111,8 @@ def stages(run: OfflinePass, sample: list[Transaction]) -> dict[str, tuple[float
     """Measure each stage on a sample, in the state that the pass has reached. Ends the use of the pass."""
     state, serving, policy = run.states[0], run.serving, Policy()
     weigh = serving.explainer.weigh
-    seen = [(one, *state.see(one, serving)) for one in sample]
+    times = [one.event_time.timestamp() for one in sample]
+    seen = [(one, *state.see(one, at, serving)) for one, at in zip(sample, times, strict=True)]
     keyed = [(keys_of(one, observation), one, observation, *known) for one, observation, *known in seen]
     parts = [(weigh(keys)[1], *rest) for keys, *rest in keyed]
     now = datetime.now(UTC)
@@ -128,8 +129,8 @@ def stages(run: OfflinePass, sample: list[Transaction]) -> dict[str, tuple[float
         return min(rounds), statistics.median(rounds)
 
     def look_and_cross() -> None:
-        for one in sample:
-            keys_of(one, state.see(one, serving)[0])
+        for one, at in zip(sample, times, strict=True):
+            keys_of(one, state.see(one, at, serving)[0])
 
     def weigh_all() -> None:
         for keys, *_ in keyed:

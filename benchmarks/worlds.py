@@ -123,10 +123,10 @@ class Noting(PartitionState):
         self.noted: list[tuple[float, ...]] = []
 
     def see(
-        self, transaction: Transaction, serving: ServingModel
+        self, transaction: Transaction, at: float, serving: ServingModel
     ) -> tuple[Observation, CardHistory | None, EntityRisk | None]:
         """See a transaction, and keep the numbers that its bins are cut from."""
-        seen, history, risk = super().see(transaction, serving)
+        seen, history, risk = super().see(transaction, at, serving)
         assert history is not None
         assert risk is not None
         means = self.means[transaction.currency or ""]

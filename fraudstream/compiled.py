@@ -68,7 +68,7 @@ setup(
 
 def folder_of(core: Path = _CORE) -> Path:
     """Return where the compiled modules of these very sources are, if they have been compiled."""
-    digest = hashlib.sha256(_SETUP.encode())
+    digest = hashlib.sha256("\0".join((_SETUP, *MODULES)).encode())
     for source in sorted(core.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return core / "_compiled" / f"{digest.hexdigest()[:16]}-{sysconfig.get_config_var('SOABI')}"

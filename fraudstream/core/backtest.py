@@ -89,10 +89,12 @@ class Backtest:
         for column in self.segments.values():
             column.extend(entries)
 
-    def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
+    def scored(self, transaction: Transaction, at: float, keys: tuple[int, ...], score: float) -> bool:
         """Decide on a transaction and let rivals score it; ask for reasons where the decision is wrong."""
         # By thresholds alone, note() decides all at once.
-        acted = score >= self._policy.review_at if self._by_thresholds else self._judge(transaction, score)
+        acted = (
+            score >= self._policy.review_at if self._by_thresholds else self._judge(transaction, at, score)
+        )
         if self.rivals:
             for rival, scores in zip(self.rivals, self.rival_scores, strict=True):
                 scores.append(rival.score(keys))
@@ -102,9 +104,8 @@ class Backtest:
         self._score = score
         return True
 
-    def _judge(self, transaction: Transaction, score: float) -> bool:
+    def _judge(self, transaction: Transaction, at: float, score: float) -> bool:
         """Decide as the partition's worker would, its review budget following; return whether it acts."""
-        at = transaction.event_time.timestamp()
         state = self.run.states[self._partition]
         decision, _, alert = state.judge(self._policy, transaction, len(self.decisions), at, score)
         self._decision = decision

@@ -37,7 +37,7 @@ LEAST_SPIKE: Final = 0.02
 PACE_PRIOR: Final = 0.25
 """Transactions that a card's recent pace and its usual one start from."""
 
-_RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_RATES: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _DAY: Final = 86400.0
 
 
@@ -54,11 +54,11 @@ def grid(value: float, low: int, high: int, steps: int) -> int:
     return min(floor(steps * log2(value)) - steps * low + 1, steps * (high - low) + 1)
 
 
-_AGE_BINS = tuple(grid(float(days), 0, 7, 2) for days in range(129))
-_AGE_LAST = len(_AGE_BINS) - 1
+_AGE_BINS: Final = tuple(grid(float(days), 0, 7, 2) for days in range(129))
+_AGE_LAST: Final = len(_AGE_BINS) - 1
 
 
-_NEW_CARD = CardHistory()
+_NEW_CARD: Final = CardHistory()
 
 
 def observe(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  one pass over every value, each computed once: the hot path

@@ -14,6 +14,9 @@ from typing import Final
 
 from fraudstream.core.terms import FIRST_LEANING, TWINS
 
+_TWINS: Final = TWINS
+_UNLEANING: Final = FIRST_LEANING
+
 LEAN_FROM: Final = -1.0
 LEAN_SPAN: Final = 6.0
 """Of the log odds that plain keys add to the intercept: where the second weight begins to count, and how much
@@ -55,13 +58,11 @@ def lean(plain: float) -> float:
 
 def weigh(weights: list[float], keys: tuple[int, ...]) -> tuple[float, float, float]:
     """Return what plain keys add up to, in their order, the share that gives, and what leaning keys add."""
-    twins = TWINS
-    unleaning = FIRST_LEANING
     plain = first = second = 0.0
     for key in keys:
-        if key >= unleaning and twins[key]:
+        if key >= _UNLEANING and _TWINS[key]:
             first += weights[key]
-            second += weights[key + twins[key]]
+            second += weights[key + _TWINS[key]]
         else:
             plain += weights[key]
     share = lean(plain)
@@ -76,7 +77,7 @@ def logit_of(weights: list[float], keys: tuple[int, ...]) -> float:
 
 def worth(weights: list[float], key: int, share: float) -> float:
     """Return what one key adds to the log odds, at a share as :func:`lean` gives it."""
-    apart = TWINS[key]
+    apart = _TWINS[key]
     if apart:
         return (1.0 - share) * weights[key] + share * weights[key + apart]
     return weights[key]
@@ -123,14 +124,12 @@ def learn_step(  # noqa: PLR0913, PLR0917  as above
     plain, share, leaning = weigh(weights, keys)
     gradient = log_loss_gradient(plain + intercept, fraud) * length
     left = log_loss_gradient(plain + leaning + intercept, fraud) * length
-    twins = TWINS
-    unleaning = FIRST_LEANING
     for key in keys:
-        if key < unleaning or not twins[key]:
+        if key < _UNLEANING or not _TWINS[key]:
             move_weight(weights, squares, key, gradient, alpha, beta)
             continue
         if share < 1.0:
             move_weight(weights, squares, key, left * (1.0 - share), alpha, beta)
         if share:
-            move_weight(weights, squares, key + twins[key], left * share, alpha, beta)
+            move_weight(weights, squares, key + _TWINS[key], left * share, alpha, beta)
     return gradient

@@ -30,8 +30,11 @@ class LabelDelay(msgspec.Struct, frozen=True, kw_only=True):
 class Watcher(Protocol):
     """Somebody who follows a pass: is told every score and every label, in the order they come."""
 
-    def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
-        """Take note of a score; return whether its reasons are wanted."""
+    def scored(self, transaction: Transaction, at: float, keys: tuple[int, ...], score: float) -> bool:
+        """Take note of a score; return whether its reasons are wanted.
+
+        ``at``: event time in seconds since 1970.
+        """
         ...
 
     def explained(self, transaction: Transaction, told: tuple[Reason, ...]) -> None:

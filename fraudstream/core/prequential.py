@@ -112,11 +112,11 @@ class OfflinePass:
         self._advance(at)
         serving = self.serving
         state = self.states[partition]
-        observation, history, risk = state.see(transaction, serving)
+        observation, history, risk = state.see(transaction, at, serving)
         keys = keys_of(transaction, observation)
         score = probability(logit_of(serving.weights, keys) + serving.intercept)
         watcher = self._watcher
-        if watcher is not None and watcher.scored(transaction, keys, score):
+        if watcher is not None and watcher.scored(transaction, at, keys, score):
             self._renew_explainer()
             parts = self.serving.explainer.weigh(keys)[1]
             watcher.explained(transaction, reasons(parts, transaction, observation, history, risk))

@@ -87,10 +87,11 @@ class ReportedPass:
 
     def score(self, transaction: Transaction, reports: Sequence[Report], partition: int = 0) -> float:
         """Return the score of one transaction, and have its labels come when they are due."""
-        self.clock = max(self.clock, transaction.event_time.timestamp())
+        at = transaction.event_time.timestamp()
+        self.clock = max(self.clock, at)
         self._hear()
         serving, state = self.serving, self.states[partition]
-        observation, history, _ = state.see(transaction, serving)
+        observation, history, _ = state.see(transaction, at, serving)
         keys = keys_of(transaction, observation)
         logit = logit_of(serving.weights, keys) + serving.intercept
         score = probability(logit)

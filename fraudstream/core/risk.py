@@ -137,7 +137,7 @@ class EntityRisk:  # noqa: PLW1641  it changes, so it has no hash
         return cls(*values_from(row, _RISK_ROW, cls.__name__))
 
 
-UNKNOWN = EntityRisk()
+UNKNOWN: Final = EntityRisk()
 """A terminal without labels. Shared: never written to."""
 
 

@@ -58,7 +58,7 @@ class RiverLoop:
         self, transaction: Transaction, partition: int, offset: int
     ) -> tuple[float, tuple[int, ...], tuple[float, float]]:
         state = self.states[partition]
-        observation, history, _ = state.see(transaction, self.serving)
+        observation, history, _ = state.see(transaction, transaction.event_time.timestamp(), self.serving)
         keys = keys_of(transaction, observation)
         score = self.model.score(keys)
         state.fold(transaction, offset, observation, history)

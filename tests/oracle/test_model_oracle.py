@@ -176,7 +176,7 @@ class Published:
         self.keys: tuple[int, ...] = ()
         self.score = 0.0
 
-    def scored(self, _transaction: Transaction, keys: tuple[int, ...], _score: float) -> bool:
+    def scored(self, _transaction: Transaction, _at: float, keys: tuple[int, ...], _score: float) -> bool:
         self.keys = keys[:PUBLISHED_TERMS]
         self.score = self.model.score_keys(self.keys)
         return False

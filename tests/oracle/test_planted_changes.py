@@ -60,7 +60,7 @@ class Watched:
             self.alarms += self.labels.note(example, example.label_position.offset)
         self.run.score(transaction)
 
-    def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
+    def scored(self, transaction: Transaction, _at: float, keys: tuple[int, ...], score: float) -> bool:
         self.alarms += self.traffic.note(
             transaction.event_time, keys, score, amount_minor=transaction.amount_minor
         )

@@ -49,7 +49,7 @@ def test_every_bin_that_common_terms_have_is_an_aspect_and_each_place_belongs_to
 
 def test_the_places_of_a_transaction_are_the_bins_it_was_scored_by() -> None:
     spent = transaction(amount_minor=90_000)
-    observation, *_ = PartitionState().see(spent, ServingModel())
+    observation, *_ = PartitionState().see(spent, spent.event_time.timestamp(), ServingModel())
 
     places = places_of((*observation.keys, *(STARTS[term.name] for term in CROSS_TERMS)))
 

@@ -100,7 +100,7 @@ class TurnedAround:
     def __init__(self) -> None:
         self.learner = Learner()
 
-    def scored(self, transaction: Transaction, keys: tuple[int, ...], score: float) -> bool:
+    def scored(self, transaction: Transaction, _at: float, keys: tuple[int, ...], score: float) -> bool:
         return False
 
     def explained(self, transaction: Transaction, told: tuple[Reason, ...]) -> None:
