@@ -74,7 +74,8 @@ class PartitionState:
     ) -> tuple[Observation, CardHistory | None, EntityRisk | None]:
         """Return the transaction as seen, with history and risk of the card and terminal it names.
 
-        ``at``: its event time in seconds since 1970. Changes nothing but this: a card or currency never seen is given its empty history.
+        ``at``: its event time in seconds since 1970. Changes nothing but this: a card or currency never seen
+        is given its empty history.
         """
         minor = transaction.amount_minor
         card_id = transaction.card_id
