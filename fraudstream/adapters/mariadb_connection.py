@@ -60,8 +60,8 @@ _PASSING = frozenset(
 )
 """Codes of what the server may recover from. https://mariadb.com/kb/en/mariadb-error-codes/"""
 
-_REFUSED = frozenset({1044, 1045, 1049, 1142, 1698})
-"""Codes of what a person must put right: credentials, database, rights."""
+_REFUSED = frozenset({1044, 1045, 1049, 1142, 1347, 1698})
+"""Codes of what a person must put right: credentials, database, rights, a table where a view is to be."""
 
 
 class MariaDbAddress(msgspec.Struct, frozen=True):

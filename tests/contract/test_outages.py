@@ -174,6 +174,15 @@ async def test_wrong_credentials_are_an_operator_s_matter(mariadb_url: str) -> N
     assert "geheim" not in str(raised.value)
 
 
+async def test_a_table_where_a_view_is_to_be_is_named_and_left_alone(mariadb_url: str) -> None:
+    with connect(mariadb_url) as other, other.cursor() as cursor:
+        cursor.execute("CREATE TABLE window_counts (epoch BIGINT)")
+    counts = connect_count_store(mariadb_url)
+    with pytest.raises(InvalidSettings, match="window_counts' is not of type 'VIEW'"):
+        await counts.open()
+    await counts.close()
+
+
 async def test_a_database_that_does_not_exist_is_named(mariadb_url: str) -> None:
     counts = connect_count_store(f"{mariadb_url}_missing")
     with pytest.raises(InvalidSettings, match="_missing"):
