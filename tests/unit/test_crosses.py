@@ -48,6 +48,12 @@ def test_without_hour_and_countries_only_the_purchase_itself_is_left() -> None:
     assert names(cross_keys(bare)) == {"price * entry_mode * merchant_group"}
 
 
+def test_no_cross_goes_without_all_of_the_fields_that_scoring_looks_at_first() -> None:
+    # ``keys_of`` asks for no cross where these four are missing.
+    fields = ("entry_mode", "hour", "transaction_country", "residence_country")
+    assert cross_keys(street_purchase(**dict.fromkeys(fields))) == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "marks"),
     [
