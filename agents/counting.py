@@ -10,7 +10,8 @@ import mode
 
 from fraudstream.app import AgentApp
 from fraudstream.core.counted import decode_counted
-from fraudstream.core.windows import WindowCells, WindowCounts
+from fraudstream.core.window_cells import WindowCells
+from fraudstream.core.windows import WindowCounts
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.records import is_claim

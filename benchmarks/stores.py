@@ -30,7 +30,8 @@ from fraudstream.core.messages import (
     Reason,
     Transaction,
 )
-from fraudstream.core.windows import WindowCells, WindowCounts
+from fraudstream.core.window_cells import WindowCells
+from fraudstream.core.windows import WindowCounts
 
 SLICE = 512
 BEGIN = datetime(2026, 3, 1, 23, 50, tzinfo=UTC)

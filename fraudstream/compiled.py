@@ -33,6 +33,7 @@ MODULES = (
     "scoring",
     "serving",
     "window",
+    "windows",
 )
 """Modules of the core that are compiled, as one: they call each other, and hold each other's state, without
 the interpreter. No structs, enumerations or protocols live in them: those stay plain classes."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from fraudstream.core.messages import Label, LabelPosition, LabelSource, LabelValue, Position
-from fraudstream.core.windows import WindowCells
+from fraudstream.core.window_cells import WindowCells
 
 
 class LabelState(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 
 from fraudstream.core.counted import ALL, DIMENSIONS, FRAUD, OTHER
 from fraudstream.core.currencies import minor_units_per_major
-from fraudstream.core.windows import WindowCells
+from fraudstream.core.window_cells import WindowCells
 
 
 class Dialect(NamedTuple):

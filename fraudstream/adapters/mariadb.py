@@ -12,7 +12,7 @@ from fraudstream.adapters.count_schema import (
     view_statements,
 )
 from fraudstream.adapters.mariadb_connection import MariaDbConnection, parse_address
-from fraudstream.core.windows import WindowCells
+from fraudstream.core.window_cells import WindowCells
 
 STATEMENT_CHARACTERS = 256 * 1024
 """Rows are gathered up to here: few statements, each well within the 16 MiB a server takes unless it is told

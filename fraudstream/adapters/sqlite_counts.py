@@ -12,7 +12,7 @@ from fraudstream.adapters.count_schema import (
     view_statements,
 )
 from fraudstream.adapters.sqlite import SqliteDatabase, sqlite_path
-from fraudstream.core.windows import WindowCells
+from fraudstream.core.window_cells import WindowCells
 
 SCHEMA = "".join(
     f"{statement};\n"

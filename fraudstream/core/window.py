@@ -34,6 +34,9 @@ def is_closed(window: tuple[int, int], closed: tuple[int, int]) -> bool:
 class Window:
     """Counts of one window: a mapping of value to count for each dimension, in their order.
 
+    ``fraud`` is empty until something was flagged: where windows are many and hold few transactions, making
+    them is most of the work.
+
     Attributes
     ----------
     applied
@@ -50,7 +53,7 @@ class Window:
         self.offered = -1
         self.flushed = -1
         self.all: list[dict[str, int]] = [{} for _ in DIMENSIONS]
-        self.fraud: list[dict[str, int]] = [{} for _ in DIMENSIONS]
+        self.fraud: list[dict[str, int]] = []
         self.all_amounts: dict[str, list[int]] = {}
         self.fraud_amounts: dict[str, list[int]] = {}
 
@@ -63,7 +66,7 @@ class Window:
         transaction = classification.transaction
         decision = classification.decision
         flagged = decision != APPROVE
-        values = (
+        values = [
             transaction.card_type or UNKNOWN,
             transaction.entry_mode or UNKNOWN,
             transaction.transaction_type or UNKNOWN,
@@ -73,18 +76,22 @@ class Window:
             transaction.residence_country or UNKNOWN,
             transaction.bank or UNKNOWN,
             decision,
-        )
-        for seen, value in zip(self.all, values, strict=True):
+        ]
+        for place in range(len(values)):
+            value: str = values[place]
+            seen = self.all[place]
             number = seen.get(value)
-            if number is not None:
-                seen[value] = number + 1
-            else:
-                admitted = _admit(value, seen, values_per_dimension)
-                seen[admitted] = seen.get(admitted, 0) + 1
+            if number is None:
+                value = _admit(value, seen, values_per_dimension)
+                number = seen.get(value, 0)
+            seen[value] = number + 1
         if flagged:
-            for seen, fraud, value in zip(self.all, self.fraud, values, strict=True):
-                admitted = _admit(value, seen, values_per_dimension)
-                fraud[admitted] = fraud.get(admitted, 0) + 1
+            if not self.fraud:
+                self.fraud = [{} for _ in DIMENSIONS]
+            for place in range(len(values)):
+                value = _admit(values[place], self.all[place], values_per_dimension)
+                fraud = self.fraud[place]
+                fraud[value] = fraud.get(value, 0) + 1
         amount_minor = transaction.amount_minor
         if amount_minor is not None:
             currency = _admit(transaction.currency or UNKNOWN, self.all_amounts, values_per_dimension)
@@ -105,7 +112,7 @@ class Window:
         return {
             (population, dimension, value): count
             for population, counts in ((ALL, self.all), (FRAUD, self.fraud))
-            for dimension, seen in zip(DIMENSIONS, counts, strict=True)
+            for dimension, seen in zip(DIMENSIONS, counts, strict=False)
             for value, count in seen.items()
         }
 
@@ -122,7 +129,7 @@ class Window:
         return WindowRow(
             applied=self.applied,
             all=dict(zip(DIMENSIONS, self.all, strict=True)),
-            fraud=dict(zip(DIMENSIONS, self.fraud, strict=True)),
+            fraud=dict(zip(DIMENSIONS, self.fraud, strict=False)),
             all_amounts=_bounded(self.all_amounts),
             fraud_amounts=_bounded(self.fraud_amounts),
         )
@@ -133,7 +140,8 @@ class Window:
         window = cls()
         window.applied = row.applied
         window.all = [row.all.get(dimension, {}) for dimension in DIMENSIONS]
-        window.fraud = [row.fraud.get(dimension, {}) for dimension in DIMENSIONS]
+        if row.fraud:
+            window.fraud = [row.fraud.get(dimension, {}) for dimension in DIMENSIONS]
         window.all_amounts = {currency: list(total) for currency, total in row.all_amounts.items()}
         window.fraud_amounts = {currency: list(total) for currency, total in row.fraud_amounts.items()}
         return window

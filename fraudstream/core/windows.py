@@ -16,12 +16,10 @@ and every input to it is in the log, so a restart changes nothing about which re
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-
-import msgspec
 
 from fraudstream.core.counted import CountedClassification
 from fraudstream.core.window import Window, is_closed, window_start
+from fraudstream.core.window_cells import WindowCells
 from fraudstream.core.window_rows import (
     PartitionRow,
     decode_partition,
@@ -43,31 +41,6 @@ as many.
 _BEFORE_ALL = -(2**62)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-
-
-class WindowCells(msgspec.Struct, frozen=True, kw_only=True):
-    """All counts of one (window, source partition), as they stand after ``applied_offset``.
-
-    ``window_start`` is in seconds since 1970-01-01 UTC. ``cells``: (population, dimension, value) to count,
-    population being ``all`` or ``fraud``. ``amounts``: (population, currency) to (number of amounts, their
-    sum in minor units); currency ``other`` sums nothing: amounts of different currencies are never added.
-    """
-
-    epoch: int
-    window_start: int
-    source_partition: int
-    applied_offset: int
-    cells: dict[tuple[str, str, str], int]
-    amounts: dict[tuple[str, str], tuple[int, int]]
-
-
-class Folded(StrEnum):
-    """What became of a classification that was given to be counted."""
-
-    COUNTED = "counted"
-    LATE = "late"
-    REPLAYED = "replayed"
-    MISDATED = "misdated"
 
 
 class WindowCounts:
@@ -128,7 +101,7 @@ class WindowCounts:
         """Number of windows held, closed ones that wait for their last flush included."""
         return len(self._windows)
 
-    def fold(self, classification: CountedClassification, timestamp_ms: int) -> Folded:
+    def fold(self, classification: CountedClassification, timestamp_ms: int) -> bool:
         """Count a classification once, however often it comes.
 
         Parameters
@@ -142,19 +115,19 @@ class WindowCounts:
 
         Returns
         -------
-        Folded
-            ``COUNTED``; ``REPLAYED`` if it was counted before; ``LATE`` if its window is closed;
-            ``MISDATED`` if too many windows are open ahead of time already. The last two are in no window,
-            only in ``late_records`` and ``misdated_records``.
+        bool
+            Whether it is in a window now and was not before. Not if it was counted before, nor if its window
+            is closed or too many are open ahead of time already: those are told by ``late_records`` and
+            ``misdated_records``.
         """
         source = classification.source
         if source.epoch != self._epoch:
             if source.epoch < self._epoch:
-                return Folded.REPLAYED
+                return False
             self._begin_epoch(source.epoch)
         offset = source.offset
         if offset <= self._applied:
-            return Folded.REPLAYED
+            return False
         self._applied = offset
         self._row_is_dirty = True
 
@@ -166,22 +139,22 @@ class WindowCounts:
             elif start > self._watermark and start not in self._ahead:
                 if len(self._ahead) >= MAX_AHEAD_WINDOWS:
                     self.misdated_records += 1
-                    return Folded.MISDATED
+                    return False
                 self._ahead.add(start)
         if start < self._closed_before:
             self.late_records += 1
-            return Folded.LATE
+            return False
 
         key = (source.epoch, start)
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window()
         elif offset <= window.applied:
-            return Folded.REPLAYED
+            return False
         window.applied = offset
         self._dirty.add(key)
         window.count(classification, self.values_per_dimension)
-        return Folded.COUNTED
+        return True
 
     def take_changes(self) -> list[tuple[bytes, bytes | None]]:
         """Return the changelog entries due since the last call, to be written in exactly this order.

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from fraudstream.adapters import connect_count_store
-from fraudstream.core.windows import WindowCells
+from fraudstream.core.window_cells import WindowCells
 from fraudstream.ports import CountStore
 from tests.services.mariadb import connect
 

@@ -55,12 +55,38 @@ async def test_slices_acknowledged_out_of_order_are_committed_once_the_first_one
     assert committable(made) == 20
 
 
+async def test_the_single_record_before_a_slice_is_waited_for() -> None:
+    made = consumer()
+    made._committed_offset[PARTITION] = 1
+    first, single, third = records(1, 9), records(10, 10), records(11, 19)
+    first.processed = single.processed = third.processed = True
+    made.ack(message_of(first))
+    made.ack(message_of(third))
+    assert committable(made) == 10
+    made._committed_offset[PARTITION] = 10
+    made.ack(message_of(single))
+    assert committable(made) == 20
+
+
+async def test_what_was_committed_is_not_remembered() -> None:
+    made = consumer()
+    for number in range(100):
+        part = records(10 * number, 10 * number + 9)
+        part.processed = True
+        made.ack(message_of(part))
+        made._committed_offset[PARTITION] = committable(made)
+    assert made._committed_offset[PARTITION] == 1000
+    assert not made._acked[PARTITION]
+    assert not made._acked_index[PARTITION]
+    assert not made._done[PARTITION]
+
+
 async def test_a_hole_before_a_slice_is_counted_with_the_slice_and_not_at_its_delivery() -> None:
     made = consumer()
     made._committed_offset[PARTITION] = 1
     part = records(5, 9)  # offsets 1 to 4 are markers of transactions: nobody will ever deliver them
     await made._add_gap(PARTITION, 1, 9)
-    assert not made._gap[PARTITION]
+    assert committable(made) is None
     part.processed = True
     made.ack(message_of(part))
     assert committable(made) == 10

@@ -26,14 +26,17 @@ import fraudstream.delivery.unpacking
 from fraudstream.delivery import unpacking
 from fraudstream.delivery.consumer import Fetching, SliceConsumerThread, SliceTransport
 from fraudstream.delivery.slices import read_in_slices
-from tests.delivery.faust_consumer import PARTITION, Message, committable, consumer, thread_of
+from tests.delivery.faust_consumer import PARTITION, Message, consumer, thread_of
 
 PINNED = {
+    "Consumer._acked",
+    "Consumer._acked_index",
     "Consumer._add_gap",
-    "Consumer._gap",
+    "Consumer._committed_offset",
     "Consumer._get_active_partitions",
     "Consumer._is_changelog_tp",
     "Consumer._new_consumer_thread",
+    "Consumer._new_offset",
     "AIOKafkaConsumerThread._create_worker_consumer",
     "AIOKafkaConsumer._fetch_max_wait_ms",
     "AIOKafkaConsumer._fetch_min_bytes",
@@ -56,7 +59,7 @@ def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
 
 
 def test_no_private_name_of_a_library_is_used_without_being_listed() -> None:
-    own = {"_slice_from", "_room"}
+    own = {"_slice_from", "_done", "_room"}
     used = set()
     for module in (fraudstream.delivery.consumer, fraudstream.delivery.unpacking):
         source = Path(module.__file__).read_text()
@@ -64,20 +67,18 @@ def test_no_private_name_of_a_library_is_used_without_being_listed() -> None:
     assert used == {name.partition(".")[2] for name in PINNED if not name.startswith("AIOKafkaProducer")}
 
 
-async def test_a_gap_counts_as_acknowledged_from_its_first_offset_to_before_its_end() -> None:
+async def test_a_commit_asks_for_the_new_offset_of_each_partition_with_something_acknowledged() -> None:
     made = consumer()
-    other = TP("read-as-stock", 0)
-    await made._add_gap(other, 3, 6)  # offsets 3, 4 and 5 do not exist; 6 was delivered
-    (gap,) = made._gap[other]
-    assert (gap.begin, gap.end) == (3, 6)
-
-
-async def test_what_lies_in_a_gap_is_committed_together_with_the_acknowledged_offset_behind_it() -> None:
-    made = consumer()
-    made._committed_offset[PARTITION] = 0
-    made._gap[PARTITION].addi(0, 9)
+    assert list(made._filter_tps_with_pending_acks()) == []
     assert Consumer.ack(made, Message("nothing", offset=9))
-    assert committable(made) == 10
+    assert list(made._filter_tps_with_pending_acks()) == [PARTITION]
+    assert (made._acked[PARTITION], made._acked_index[PARTITION]) == ([9], {9})
+    assert "self._new_offset(tp)" in inspect.getsource(Consumer._filter_committable_offsets)
+
+
+async def test_a_delivery_that_jumps_tells_where_the_hole_begins() -> None:
+    source = inspect.getsource(Consumer._drain_messages)
+    assert "await self._add_gap(tp, r_offset + 1, offset)" in source
 
 
 async def test_the_active_partitions_are_one_set_that_fetches_read() -> None:
@@ -161,7 +162,7 @@ async def test_stock_acknowledges_what_was_never_processed() -> None:
     made = consumer()
     made._committed_offset[PARTITION] = 0
     assert Consumer.ack(made, Message("anything", offset=0))
-    assert committable(made) == 1
+    assert Consumer._new_offset(made, PARTITION) == 1
 
 
 async def test_a_producer_takes_an_id_and_epoch_from_outside_and_asks_for_none_of_its_own(
