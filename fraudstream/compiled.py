@@ -28,10 +28,13 @@ MODULES = (
     "observation",
     "prequential",
     "price_levels",
+    "reason_words",
+    "reasons",
     "review_budget",
     "risk",
     "scoring",
     "serving",
+    "weighing",
     "window",
     "windows",
 )

@@ -26,11 +26,11 @@ from fraudstream.core.messages import (
 )
 from fraudstream.core.model_design import ModelDesign
 from fraudstream.core.policy import Policy
-from fraudstream.core.reasons import Explainer
 from fraudstream.core.registry import Demote, ModelCommand, Promote, command_name
 from fraudstream.core.scoring import PartitionState, classify
 from fraudstream.core.serving import ServingModel
 from fraudstream.core.snapshot import Snapshot, decode_snapshot
+from fraudstream.core.weighing import Explainer
 from tests.model_building import transaction
 
 DELAY = timedelta(days=2)

@@ -16,7 +16,7 @@ from fraudstream.core.history import CardHistory
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, Reason
 from fraudstream.core.observation import Observation
-from fraudstream.core.reasons import Explainer, reasons
+from fraudstream.core.reasons import reasons
 from fraudstream.core.risk import UNKNOWN
 from fraudstream.core.terms import (
     FAMILIES,
@@ -28,6 +28,7 @@ from fraudstream.core.terms import (
     TERMS,
     bins_of,
 )
+from fraudstream.core.weighing import Explainer
 
 MOST_TERMS = 5
 """Terms an explanation names, those whose weight is farthest from the usual first."""

@@ -14,9 +14,10 @@ from fraudstream.core.label_delay import KnownLabel, LabelDelay, Watcher
 from fraudstream.core.learning import Learner
 from fraudstream.core.messages import Classification, LabelValue, Position, Transaction
 from fraudstream.core.policy import Policy
-from fraudstream.core.reasons import Explainer, reasons
+from fraudstream.core.reasons import reasons
 from fraudstream.core.scoring import PartitionState, classify, keys_of
 from fraudstream.core.serving import ServingModel
+from fraudstream.core.weighing import Explainer
 
 _FRAUD: Final = LabelValue.FRAUD
 

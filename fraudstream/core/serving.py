@@ -2,10 +2,10 @@
 
 from fraudstream.core.learner import PRIOR_LOGIT
 from fraudstream.core.look_tables import LookTables
-from fraudstream.core.reasons import Explainer
 from fraudstream.core.risk import EntityRisk
 from fraudstream.core.snapshot import Snapshot
 from fraudstream.core.terms import KEYS, TERMS
+from fraudstream.core.weighing import Explainer
 
 
 class ServingModel:

@@ -257,9 +257,6 @@ transaction's key."""
 FIRST_LEANING = next((key for key, apart in enumerate(TWINS) if apart), KEYS)
 """Below this key none leans: most keys are told by that alone."""
 
-LEANING_TERMS = frozenset(index for index, term in enumerate(TERMS) if term.leaning)
-"""Indices in :data:`TERMS`."""
-
 FAMILY_OF = tuple(FAMILIES.index(term.family) for term in TERMS)
 """For each term the index of its family in :data:`FAMILIES`."""
 

@@ -10,10 +10,11 @@ from fraudstream.core.history import CardHistory, CurrencyMeans, hour_of_week
 from fraudstream.core.look_tables import LookTables
 from fraudstream.core.messages import Transaction
 from fraudstream.core.observation import Observation
-from fraudstream.core.reasons import LEAST_CONTRIBUTION, MOST_REASONS, Explainer, contributions, reasons
+from fraudstream.core.reasons import LEAST_CONTRIBUTION, MOST_REASONS, reasons
 from fraudstream.core.risk import UNKNOWN, EntityRisk
 from fraudstream.core.scoring import keys_of
 from fraudstream.core.terms import FAMILIES, KEYS, TERM_OF, TERMS
+from fraudstream.core.weighing import Explainer
 from tests.model_building import DAY, NOON, street_purchase, transaction
 
 RNG = random.Random(11)
@@ -50,7 +51,6 @@ def test_contributions_add_up_to_the_logit_over_that_of_a_typical_transaction(
 
     assert total == logit_of(WEIGHTS, keys)
     assert sum(parts) == pytest.approx(total - sum(TYPICAL[TERM_OF[key]] for key in keys))
-    assert parts == pytest.approx(contributions(WEIGHTS, TYPICAL, keys)[: len(parts)])
 
 
 def test_the_largest_contributions_come_first_whichever_way_they_speak() -> None:

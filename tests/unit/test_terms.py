@@ -245,11 +245,10 @@ def test_a_corrected_label_leaves_the_price_levels_as_if_it_had_been_right() -> 
 
 
 def test_only_values_of_leaning_terms_have_a_twin_and_it_stands_in_the_second_half() -> None:
-    for term, index in zip(TERMS, range(len(TERMS)), strict=True):
+    for term in TERMS:
         start, size = STARTS[term.name], SIZES[term.name]
         apart = [terms.TWINS[key] for key in range(start, start + size)]
         half = size // 2
         assert apart == ([half] * half + [0] * half if term.leaning else [0] * size)
-        assert (index in terms.LEANING_TERMS) is term.leaning
     assert terms.TWINS[terms.FIRST_LEANING] > 0
     assert not any(terms.TWINS[: terms.FIRST_LEANING])
