@@ -56,12 +56,13 @@ VALUES {rows}
 ON CONFLICT (source_epoch, source_partition, source_offset) DO NOTHING
 """
 
-ROWS_PER_INSERT = 100
-"""Rows of one statement. Python lets its other threads run during a statement, and has to wait for them after
-it: with a statement a row, threads that fetch and count slow an insertion down to a third."""
+ROWS_PER_INSERT = (512, 64, 8, 1)
+"""Rows of one statement, the most that fit first. Python lets its other threads run during a statement, and
+has to wait for them after it: with a statement a row, threads that fetch and count slow an insertion down to
+a third."""
 
-_INSERT_MANY = _INSERT.format(rows=", ".join([_ROW] * ROWS_PER_INSERT))
-_INSERT_ONE = _INSERT.format(rows=_ROW)
+_INSERTS = {count: _INSERT.format(rows=", ".join([_ROW] * count)) for count in ROWS_PER_INSERT}
+_PARAMETERS = _ROW.count("?")
 
 _SELECT = """
 SELECT source_epoch, source_partition, source_offset, transaction_id,
@@ -158,11 +159,13 @@ class SqliteArchive:
 
         def insert(connection: sqlite3.Connection) -> int:
             before = connection.total_changes
-            whole = len(rows) - len(rows) % ROWS_PER_INSERT
-            for start in range(0, whole, ROWS_PER_INSERT):
-                part = rows[start : start + ROWS_PER_INSERT]
-                connection.execute(_INSERT_MANY, tuple(chain.from_iterable(part)))
-            connection.executemany(_INSERT_ONE, rows[whole:])
+            most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // _PARAMETERS
+            start = 0
+            for count in ROWS_PER_INSERT:
+                while count <= most and len(rows) - start >= count:
+                    part = rows[start : start + count]
+                    connection.execute(_INSERTS[count], tuple(chain.from_iterable(part)))
+                    start += count
             return connection.total_changes - before
 
         return await self._database.write(insert) if rows else 0
