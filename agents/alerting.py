@@ -7,7 +7,7 @@ import msgspec
 from fraudstream.app import AgentApp
 from fraudstream.core.messages import Decision, Position
 from fraudstream.core.policy import is_alert
-from fraudstream.delivery.records import OutRecord, is_claim
+from fraudstream.delivery.records import OutRecord
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.work import Work
 
@@ -41,13 +41,10 @@ class AlertPeople:
     def judge(self, part: RecordSlice) -> Work:
         """Select the alerts of a slice."""
         alerts = []
-        for record in part.records:
-            if record.value and not is_claim(record):
-                decided = _decode(record.value)
-                if is_alert(decided.decision, decided.flags):
-                    alerts.append(
-                        OutRecord(decided.source.offset, record.key, record.value, record.timestamp)
-                    )
+        for record in part.messages():
+            decided = _decode(record.value)
+            if is_alert(decided.decision, decided.flags):
+                alerts.append(OutRecord(decided.source.offset, record.key, record.value, record.timestamp))
         return Work(outputs=alerts, done=lambda: self._metrics.alerts.inc(len(alerts)))
 
 

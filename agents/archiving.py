@@ -5,7 +5,6 @@ from functools import partial
 
 from fraudstream.app import AgentApp
 from fraudstream.delivery.epoch import EpochGuard
-from fraudstream.delivery.records import is_claim
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.work import Work
 
@@ -28,8 +27,7 @@ class ArchiveClassifications:
 
     def judge(self, part: RecordSlice) -> Work:
         """Store the whole slice; positions already there stay as they are."""
-        encoded = [record.value for record in part.records if record.value and not is_claim(record)]
-        return Work(early=partial(self._store, encoded))
+        return Work(early=partial(self._store, [record.value for record in part.messages()]))
 
     async def _store(self, encoded: list[bytes]) -> None:
         await self._open()

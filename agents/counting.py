@@ -14,7 +14,6 @@ from fraudstream.core.window_cells import WindowCells
 from fraudstream.core.windows import WindowCounts
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.lane import Lane
-from fraudstream.delivery.records import is_claim
 from fraudstream.delivery.slices import RecordSlice
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Work
@@ -45,11 +44,10 @@ class CountWindows:
         """Count a slice; what was counted before changes nothing."""
         counts = self._table.of(part.partition)
         late, misdated, oldest = counts.late_records, counts.misdated_records, _NEVER
-        for record in part.records:
-            if record.value and not is_claim(record):
-                classification = decode_counted(record.value)
-                counts.fold(classification, record.timestamp)
-                oldest = min(oldest, classification.event_time)
+        for record in part.messages():
+            classification = decode_counted(record.value)
+            counts.fold(classification, record.timestamp)
+            oldest = min(oldest, classification.event_time)
         self._context.metrics.late_records.inc(counts.late_records - late)
         self._context.metrics.misdated_records.inc(counts.misdated_records - misdated)
         self._tell(counts, oldest)

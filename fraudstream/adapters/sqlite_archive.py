@@ -155,7 +155,7 @@ class SqliteArchive:
         InvalidMessage
             If one is no classification; then none is stored.
         """
-        rows = [_row(value) for value in classifications]
+        rows = _rows(classifications)
 
         def insert(connection: sqlite3.Connection) -> int:
             before = connection.total_changes
@@ -251,24 +251,30 @@ class SqliteArchive:
         return await self._database.read(select)
 
 
-def _row(value: bytes) -> tuple[Any, ...]:
+def _rows(classifications: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    rows = []
+    decode = _decoder.decode
     try:
-        read = _decoder.decode(value)
+        for value in classifications:
+            read = decode(value)
+            source, transaction, time = read.source, read.transaction, read.event_time
+            rows.append(
+                (
+                    source.epoch,
+                    source.partition,
+                    source.offset,
+                    transaction.transaction_id,
+                    transaction.card_id,
+                    (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(),
+                    read.decision,
+                    read.score,
+                    value,
+                )
+            )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         fault = f"expected a classification: {exc}"
         raise InvalidMessage(fault) from exc
-    source, transaction, time = read.source, read.transaction, read.event_time
-    return (
-        source.epoch,
-        source.partition,
-        source.offset,
-        transaction.transaction_id,
-        transaction.card_id,
-        (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(),
-        read.decision,
-        read.score,
-        value,
-    )
+    return rows
 
 
 def _archived(row: tuple[Any, ...]) -> Archived:

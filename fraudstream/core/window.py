@@ -34,8 +34,9 @@ def is_closed(window: tuple[int, int], closed: tuple[int, int]) -> bool:
 class Window:
     """Counts of one window: a mapping of value to count for each dimension, in their order.
 
-    ``fraud`` is empty until something was flagged: where windows are many and hold few transactions, making
-    them is most of the work.
+    What transactions do not state is not counted but told by the difference to their number, which that of
+    their decisions is; and ``fraud`` is empty until something was flagged. Where windows are many and hold
+    few transactions of which little is stated, that is most of the work.
 
     Attributes
     ----------
@@ -67,31 +68,31 @@ class Window:
         decision = classification.decision
         flagged = decision != APPROVE
         values = [
-            transaction.card_type or UNKNOWN,
-            transaction.entry_mode or UNKNOWN,
-            transaction.transaction_type or UNKNOWN,
-            transaction.merchant_group or UNKNOWN,
-            transaction.transaction_country or UNKNOWN,
-            transaction.shipping_country or UNKNOWN,
-            transaction.residence_country or UNKNOWN,
-            transaction.bank or UNKNOWN,
+            transaction.card_type,
+            transaction.entry_mode,
+            transaction.transaction_type,
+            transaction.merchant_group,
+            transaction.transaction_country,
+            transaction.shipping_country,
+            transaction.residence_country,
+            transaction.bank,
             decision,
         ]
+        if flagged and not self.fraud:
+            self.fraud = [{} for _ in DIMENSIONS]
         for place in range(len(values)):
-            value: str = values[place]
+            stated = values[place]
+            if not stated:
+                continue
             seen = self.all[place]
-            number = seen.get(value)
+            number = seen.get(stated)
             if number is None:
-                value = _admit(value, seen, values_per_dimension)
-                number = seen.get(value, 0)
-            seen[value] = number + 1
-        if flagged:
-            if not self.fraud:
-                self.fraud = [{} for _ in DIMENSIONS]
-            for place in range(len(values)):
-                value = _admit(values[place], self.all[place], values_per_dimension)
+                stated = _admit(stated, seen, values_per_dimension)
+                number = seen.get(stated, 0)
+            seen[stated] = number + 1
+            if flagged:
                 fraud = self.fraud[place]
-                fraud[value] = fraud.get(value, 0) + 1
+                fraud[stated] = fraud.get(stated, 0) + 1
         amount_minor = transaction.amount_minor
         if amount_minor is not None:
             currency = _admit(transaction.currency or UNKNOWN, self.all_amounts, values_per_dimension)
@@ -109,12 +110,18 @@ class Window:
 
     def cells(self) -> dict[tuple[str, str, str], int]:
         """Return the count of each (population, dimension, value)."""
-        return {
-            (population, dimension, value): count
-            for population, counts in ((ALL, self.all), (FRAUD, self.fraud))
-            for dimension, seen in zip(DIMENSIONS, counts, strict=False)
-            for value, count in seen.items()
-        }
+        found: dict[tuple[str, str, str], int] = {}
+        for population, counts in ((ALL, self.all), (FRAUD, self.fraud)):
+            total = sum(counts[-1].values()) if counts else 0
+            for dimension, seen in zip(DIMENSIONS, counts, strict=False):
+                left = total
+                for value, count in seen.items():
+                    found[population, dimension, value] = count
+                    left -= count
+                if left:
+                    key = (population, dimension, UNKNOWN)
+                    found[key] = found.get(key, 0) + left
+        return found
 
     def amounts(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Return number and sum of the amounts of each (population, currency)."""
@@ -128,8 +135,8 @@ class Window:
         """Return everything that must survive a restart."""
         return WindowRow(
             applied=self.applied,
-            all=dict(zip(DIMENSIONS, self.all, strict=True)),
-            fraud=dict(zip(DIMENSIONS, self.fraud, strict=False)),
+            all=_stated(self.all),
+            fraud=_stated(self.fraud),
             all_amounts=_bounded(self.all_amounts),
             fraud_amounts=_bounded(self.fraud_amounts),
         )
@@ -145,6 +152,10 @@ class Window:
         window.all_amounts = {currency: list(total) for currency, total in row.all_amounts.items()}
         window.fraud_amounts = {currency: list(total) for currency, total in row.fraud_amounts.items()}
         return window
+
+
+def _stated(counts: list[dict[str, int]]) -> dict[str, dict[str, int]]:
+    return {dimension: seen for dimension, seen in zip(DIMENSIONS, counts, strict=False) if seen}
 
 
 def _admit(value: str, seen: dict[str, int] | dict[str, list[int]], room: int) -> str:

@@ -39,6 +39,14 @@ class Record(Protocol):
         """What its producer added."""
 
 
+class Message(Record, Protocol):
+    """A record that says something."""
+
+    @property
+    def value(self) -> bytes:
+        """What it says; not empty."""
+
+
 class OutRecord(NamedTuple):
     """One record to publish.
 

@@ -7,14 +7,14 @@ need besides is in ``consumer``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import faust
 from faust.serializers.schemas import Schema
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, TopicT
 
-from fraudstream.delivery.records import Record
+from fraudstream.delivery.records import Message, Record, is_claim
 
 #: Records in one slice at most. Large enough that the cost of a slice (about 100 µs) vanishes, small enough
 #: that a slice of full-cost scoring (about 10 ms) does not hold up the loop noticeably.
@@ -72,6 +72,13 @@ class RecordSlice:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def messages(self) -> list[Message]:
+        """Return the records that say something: not those that delete a key, nor changes of owner."""
+        said = [
+            record for record in self.records if record.value and not (record.headers and is_claim(record))
+        ]
+        return cast("list[Message]", said)
 
     def __repr__(self) -> str:
         return f"<slice {self.topic}[{self.partition}] {self.first}..{self.offset}>"

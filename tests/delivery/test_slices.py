@@ -1,9 +1,20 @@
 """Slices: what one fetch brought is cut in order, fairly, without losing a record."""
 
+import dataclasses
+
 import faust
 from faust.types import TP
 
-from fraudstream.delivery.slices import SliceScheduler, SliceSchema, is_sliced, read_in_slices, sliced_topic
+from fraudstream.delivery.records import CLAIM_HEADER
+from fraudstream.delivery.slices import (
+    PartitionId,
+    RecordSlice,
+    SliceScheduler,
+    SliceSchema,
+    is_sliced,
+    read_in_slices,
+    sliced_topic,
+)
 from tests.delivery.faust_consumer import TOPIC, record, records
 
 ZERO, ONE, STOCK = TP(TOPIC, 0), TP(TOPIC, 1), TP("stock-topic", 0)
@@ -59,3 +70,10 @@ def test_the_schema_hands_a_slice_through_undecoded() -> None:
     assert topic.schema.loads_value(app, part) is part
     assert topic.schema.loads_key(app, part) is None
     assert is_sliced("sliced-by-name")
+
+
+def test_messages_of_a_slice_are_neither_deletions_nor_changes_of_owner() -> None:
+    claim = dataclasses.replace(record(3), headers=((CLAIM_HEADER, b"1"),))
+    headed = dataclasses.replace(record(4), headers=(("traceparent", b"00"),))
+    part = RecordSlice(PartitionId(TOPIC, 0), [record(1), record(2, value=None), claim, headed])
+    assert [message.offset for message in part.messages()] == [1, 4]
