@@ -36,6 +36,10 @@ _PASSING = {
 }
 """What the machine may recover from: a lock, a full or failing disk, a folder that is not mounted yet."""
 
+_REFUSED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+"""What a person must put right when a file is opened: no database, a damaged one, or one in which something
+else stands where ours is to be."""
+
 
 def sqlite_path(url: str) -> Path:
     """Return the file a URL names: ``sqlite:///relative/file`` or ``sqlite:////absolute/file``.
@@ -108,7 +112,13 @@ class SqliteDatabase:
         return f"<SqliteDatabase {self._path}>"
 
     async def open(self) -> None:
-        """Connect, and create what is missing. Idempotent."""
+        """Connect, and create what is missing. Idempotent.
+
+        Raises
+        ------
+        InvalidSettings
+            If the file is no database of ours, with its name and the fault.
+        """
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{self._path.stem}")
         await self._submit(self._connect)
@@ -157,8 +167,11 @@ class SqliteDatabase:
             # 64 MiB of log between copies into the file: a page that many batches touch is copied once.
             connection.execute("PRAGMA wal_autocheckpoint = 4096")
             connection.executescript(f"BEGIN IMMEDIATE; {self._schema} COMMIT;")
-        except BaseException:
+        except BaseException as exc:
             connection.close()
+            if isinstance(exc, sqlite3.DatabaseError) and exc.sqlite_errorcode & 0xFF in _REFUSED:
+                msg = f"{self._path}: {exc}"
+                raise InvalidSettings(msg) from exc
             raise
         self._connection = connection
 
