@@ -163,8 +163,10 @@ class Lane:
             ]
         events = [] if event is None else [event]
         records = 0 if event is None else len(slice_of(event))
+        told = [] if work.published is None else [work.published]
         done = [] if work.done is None else [work.done]
-        queue.put_nowait(Pending(events, work, self._start_early(work), time.monotonic(), records, done))
+        early = self._start_early(work)
+        queue.put_nowait(Pending(events, work, early, time.monotonic(), records, told, done))
         self.backlog.add(partition, records)
 
     def _start_early(self, work: Work) -> asyncio.Task[None] | None:
@@ -295,6 +297,8 @@ class Lane:
             )
             if self.aligned:
                 self._tails[partition] = outputs[-1].source_offset
+        for tell in pending.published:
+            tell()
         self._measure("publish", time.perf_counter() - started, len(outputs))
 
     async def _settle(self, partition: int, pending: Pending) -> None:

@@ -32,6 +32,7 @@ class Pending:
     early: asyncio.Task[None] | None
     queued_at: float
     records: int
+    published: list[Callable[[], None]]
     done: list[Callable[[], None]]
     pieces: int = 1
 
@@ -40,6 +41,7 @@ class Pending:
         self.events += later.events
         self.work.join(later.work)
         self.records += later.records
+        self.published += later.published
         self.done += later.done
         self.pieces += later.pieces
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -230,10 +231,14 @@ async def test_a_publication_waits_for_no_state_and_what_is_published_is_done_wi
     lane = lane_of(0, producers=wire, output="classifications", table=log)
     lane.put(0, scored(0, done))
     await until(lambda: log.writes)
+    told: list[int] = []
     for offset in (1, 2, 3):
-        lane.put(0, scored(offset, done))
+        work = scored(offset, done)
+        work.published = partial(told.append, offset)
+        lane.put(0, work)
         await settle()
     assert wire.requests == [[0], [1], [2], [3]]
+    assert told == [1, 2, 3]
     assert (len(log.writes), done) == (1, []), "the first state is on its way still"
     assert lane.backlog.pieces() == 4
     log.open.set()
@@ -312,7 +317,7 @@ def test_changes_of_several_slices_are_rows_then_their_sum_then_deletions() -> N
         [(b"window 2", b"2"), (b"partition", b"2"), (b"window 1", None)],
         [(b"window 2", b"3"), (b"window 3", b"3"), (b"partition", b"3")],
     ]
-    first, *later = [Pending([], Work(changes=changes), None, 0.0, 1, []) for changes in pieces]
+    first, *later = [Pending([], Work(changes=changes), None, 0.0, 1, [], []) for changes in pieces]
     for piece in later:
         first.join(piece)
     assert first.changes() == [
