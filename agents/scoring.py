@@ -93,7 +93,7 @@ class ScoreTransactions:
         scored = time.perf_counter()
         self._dead_letters.brake(len(part), len(part) - len(accepted))
         work.changes = changes(state, settings.epoch)
-        work.done = partial(self._count, accepted, part)
+        work.published = partial(self._count, accepted, part)
         stages = self._metrics.stage_seconds
         stages.labels(agent="scoring", stage="decode").observe(decoded - started)
         stages.labels(agent="scoring", stage="score").observe(scored - decoded)

@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
-        Services(options.archive, Path(scratch)) as services,
+        Services(options.archive, 4, Path(scratch)) as services,
     ):
         stack = services.stack
         # Two cores play a whole cluster: scoring that reads record by record would take one of them.

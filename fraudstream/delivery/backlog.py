@@ -1,7 +1,7 @@
 """What an agent has in hand: judged, and not yet durable."""
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 
 from fraudstream.metrics import Metrics
@@ -30,28 +30,24 @@ class Backlog:
         self._records_gauge = metrics.pending_records.labels(agent=agent)
         self._hold = hold
         self._release = release
-        self._pieces: dict[int, int] = defaultdict(int)
+        #: When each piece of work in hand was queued, by partition, oldest first.
+        self._queued: dict[int, deque[float]] = defaultdict(deque)
         self._records: dict[int, int] = defaultdict(int)
         self._held: set[int] = set()
-        self._working_since: dict[int, float] = {}
 
     def add(self, partition: int, records: int) -> None:
         """Note work of so many records; 0 for a timer's, which is never held back."""
-        self._pieces[partition] += 1
+        self._queued[partition].append(time.monotonic())
         self._records[partition] += records
         self._tell()
         if records and self._records[partition] >= HIGH and partition not in self._held:
             self._held.add(partition)
             self._hold(partition)
 
-    def begin(self, partition: int, queued_at: float) -> None:
-        """Note that the oldest work of a partition is being done, which was queued then (monotonic)."""
-        self._working_since[partition] = queued_at
-
     def end(self, partition: int, records: int, pieces: int = 1) -> None:
         """Note that the oldest pieces of work of a partition are durable, or were given up."""
-        self._working_since.pop(partition, None)
-        self._pieces[partition] -= pieces
+        for _ in range(pieces):
+            self._queued[partition].popleft()
         self._records[partition] -= records
         self._tell()
         if partition in self._held and self._records[partition] <= LOW:
@@ -60,19 +56,18 @@ class Backlog:
 
     def clear(self) -> None:
         """Forget everything: nothing is in hand any more, and nothing held."""
-        self._pieces.clear()
+        self._queued.clear()
         self._records.clear()
         self._held.clear()
-        self._working_since.clear()
         self._tell()
 
     def without_work(self, partitions: Iterable[int]) -> set[int]:
         """Return those partitions of which nothing is in hand."""
-        return {partition for partition in partitions if not self._pieces[partition]}
+        return {partition for partition in partitions if not self._queued[partition]}
 
     def pieces(self) -> int:
         """Return how many pieces of work, slices and timers' ones, are in hand."""
-        return sum(self._pieces.values())
+        return sum(map(len, self._queued.values()))
 
     def records(self) -> int:
         """Return how many records are in hand."""
@@ -80,9 +75,8 @@ class Backlog:
 
     def oldest_seconds(self) -> float:
         """Return how long the oldest work has waited to be durable; 0 with none in hand."""
-        if not self._working_since:
-            return 0.0
-        return time.monotonic() - min(self._working_since.values())
+        oldest = [queued[0] for queued in self._queued.values() if queued]
+        return time.monotonic() - min(oldest) if oldest else 0.0
 
     def _tell(self) -> None:
         self._slices_gauge.set(self.pieces())

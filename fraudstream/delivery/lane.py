@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import faust
@@ -20,8 +19,9 @@ from faust.types import TP, EventT, StreamT
 from fraudstream.delivery.backlog import Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
+from fraudstream.delivery.pending import Pending, Published, slice_of
 from fraudstream.delivery.records import OutRecord
-from fraudstream.delivery.slices import SLICE_SIZE, RecordSlice, sliced_topic
+from fraudstream.delivery.slices import SLICE_SIZE, sliced_topic
 from fraudstream.delivery.stopping import ExitStatus, stop_process
 from fraudstream.delivery.table import SliceTable
 from fraudstream.delivery.work import Consumer, SliceHandler, Work
@@ -35,32 +35,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
 
 
-@dataclass(slots=True)
-class _Pending:
-    """Work of one or more slices or timers that is made durable by one checkpoint."""
-
-    events: list[EventT[Any]]  # of its slices; a timer's work has none
-    work: Work
-    early: asyncio.Task[None] | None
-    queued_at: float
-    records: int
-    done: list[Callable[[], None]]
-    pieces: int = 1
-
-    def join(self, later: "_Pending") -> None:
-        self.events += later.events
-        self.work.join(later.work)
-        self.records += later.records
-        self.done += later.done
-        self.pieces += later.pieces
-
-
 class _LetGo(Exception):
     """The partition may move; unfinished work is left to its next owner."""
-
-
-def _slice_of(event: EventT[Any]) -> RecordSlice:
-    return cast(RecordSlice, event.value)
 
 
 class Lane:
@@ -108,8 +84,9 @@ class Lane:
         self.metrics = metrics
         self.owned: set[int] = set()
         self._handler: SliceHandler | None = None
-        self._queues: dict[int, asyncio.Queue[_Pending]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._queues: dict[int, asyncio.Queue[Pending]] = {}
+        self._published: dict[int, Published] = {}
+        self._tasks: list[asyncio.Task[None]] = []
         self._early: set[asyncio.Task[None]] = set()
         self._letting_go = asyncio.Event()
         self._tails: dict[int, int] = {}
@@ -138,7 +115,7 @@ class Lane:
         self.app.agent(topic, name=agent_name)(run)
 
     async def _accept(self, event: EventT[Any]) -> None:
-        part = _slice_of(event)
+        part = slice_of(event)
         handler = self._handler
         assert handler is not None, "attach() comes first"  # noqa: S101 - a fault of ours, not of a message
         try:
@@ -177,13 +154,19 @@ class Lane:
         queue = self._queues.get(partition)
         if queue is None:
             queue = self._queues[partition] = asyncio.Queue()
-            self._tasks[partition] = asyncio.create_task(
-                self._deliver(partition, queue), name=f"{self.name}-{partition}"
-            )
+            published = self._published[partition] = Published()
+            self._tasks += [
+                asyncio.create_task(
+                    self._deliver(partition, queue, published), name=f"{self.name}-{partition}"
+                ),
+                asyncio.create_task(self._keep(partition, published), name=f"{self.name}-{partition}-state"),
+            ]
         events = [] if event is None else [event]
-        records = 0 if event is None else len(_slice_of(event))
+        records = 0 if event is None else len(slice_of(event))
+        told = [] if work.published is None else [work.published]
         done = [] if work.done is None else [work.done]
-        queue.put_nowait(_Pending(events, work, self._start_early(work), time.monotonic(), records, done))
+        early = self._start_early(work)
+        queue.put_nowait(Pending(events, work, early, time.monotonic(), records, told, done))
         self.backlog.add(partition, records)
 
     def _start_early(self, work: Work) -> asyncio.Task[None] | None:
@@ -206,36 +189,58 @@ class Lane:
     def _consumer(self) -> Consumer:
         return self.app.consumer  # type: ignore[return-value] # our own SliceConsumer
 
-    async def _deliver(self, partition: int, queue: asyncio.Queue[_Pending]) -> None:
-        following: _Pending | None = None
+    async def _deliver(self, partition: int, queue: asyncio.Queue[Pending], published: Published) -> None:
+        following: Pending | None = None
         while True:
             pending = following or await queue.get()
             following = self._join_waiting(pending, queue)
-            self.backlog.begin(partition, pending.queued_at)
-            try:
-                await self._checkpoint(partition, pending)
-            except _LetGo:
-                if pending.events or pending.work.changes:
-                    self._ahead.add(partition)
-                for event in pending.events:
-                    event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
-            except ProducerFenced:
-                stop_process(f"{self.name}: another worker owns partition {partition} now", ExitStatus.FENCED)
-            except OperatorError as exc:
-                stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
-            except KafkaError as exc:
-                stop_process(
-                    f"{self.name}: the broker did not take partition {partition}: {exc!r}", ExitStatus.FENCED
-                )
-            except asyncio.CancelledError:
-                raise
-            except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
-                stop_process(f"{self.name} could not deliver partition {partition}")
-            finally:
+            if pending.work.is_plain and self.table is not None:
+                # Whoever reads the output waits for this; nobody waits for the state behind it.
+                if await self._attempt(partition, pending, self._publish):
+                    published.add(pending)
+                    if self._letting_go.is_set():
+                        published.hurry()
+                continue
+            await published.nothing()
+            if await self._attempt(partition, pending, self._checkpoint):
                 self.backlog.end(partition, pending.records, pending.pieces)
 
+    async def _keep(self, partition: int, published: Published) -> None:
+        while True:
+            pending = await published.take()
+            if await self._attempt(partition, pending, self._settle):
+                self.backlog.end(partition, pending.records, pending.pieces)
+            published.kept()
+
+    async def _attempt(
+        self, partition: int, pending: Pending, action: Callable[[int, Pending], Awaitable[None]]
+    ) -> bool:
+        """Do a part of what makes work durable; return False if the work is left to the next owner."""
+        try:
+            await action(partition, pending)
+        except _LetGo:
+            if pending.events or pending.work.changes:
+                self._ahead.add(partition)
+            for event in pending.events:
+                event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
+            self.backlog.end(partition, pending.records, pending.pieces)
+            return False
+        except ProducerFenced:
+            stop_process(f"{self.name}: another worker owns partition {partition} now", ExitStatus.FENCED)
+        except OperatorError as exc:
+            stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
+        except KafkaError as exc:
+            stop_process(
+                f"{self.name}: the broker did not take partition {partition}: {exc!r}", ExitStatus.FENCED
+            )
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
+            stop_process(f"{self.name} could not deliver partition {partition}")
+        return True
+
     @staticmethod
-    def _join_waiting(pending: _Pending, queue: asyncio.Queue[_Pending]) -> _Pending | None:
+    def _join_waiting(pending: Pending, queue: asyncio.Queue[Pending]) -> Pending | None:
         """Join what waits behind plain work to it; return what was taken from the queue and cannot join.
 
         Where a little traffic comes record by record, two requests for each slice would keep a core busy;
@@ -248,7 +253,7 @@ class Lane:
             pending.join(later)
         return None
 
-    async def _checkpoint(self, partition: int, pending: _Pending) -> None:
+    async def _checkpoint(self, partition: int, pending: Pending) -> None:
         """Make the work of slices durable, in this order, and only then let their offsets be committed.
 
         1. ``early``, which began when the slice was queued, then ``before``: stores are written and looked
@@ -264,15 +269,22 @@ class Lane:
 
         A crash between any two steps repeats the slices from step 1, and every step is idempotent: stores by
         position, outputs by the tail, table entries by their applied offset.
+
+        Where nothing but publishing follows, step 2 of the next slices does not wait for step 3 of these, and
+        one step 3 serves them together. Steps of one kind keep their order, so the changelog is never ahead
+        of what is published, nor a commit of the changelog.
         """
-        work = pending.work
         if pending.early is not None:
             await pending.early
-        if work.before is not None:
-            await self._until_available(work.before)
+        if pending.work.before is not None:
+            await self._until_available(pending.work.before)
+        await self._publish(partition, pending)
+        await self._settle(partition, pending)
+
+    async def _publish(self, partition: int, pending: Pending) -> None:
         self._refuse_if_lost(partition, pending)
         started = time.perf_counter()
-        outputs, notices = work.outputs, work.notices
+        outputs, notices = pending.work.outputs, pending.work.notices
         if self.output is not None and self.aligned and (outputs or notices):
             tail = await self._tail(partition)
             outputs = self._above(tail, outputs)
@@ -285,27 +297,31 @@ class Lane:
             )
             if self.aligned:
                 self._tails[partition] = outputs[-1].source_offset
-        published = time.perf_counter()
-        changes = work.changes if pending.pieces == 1 else list(dict(work.changes).items())
+        for tell in pending.published:
+            tell()
+        self._measure("publish", time.perf_counter() - started, len(outputs))
+
+    async def _settle(self, partition: int, pending: Pending) -> None:
+        self._refuse_if_lost(partition, pending)
+        started = time.perf_counter()
+        work = pending.work
+        changes = pending.changes()
         if self.table is not None and changes:
             await self.table.write(partition, changes, self.producers)
-        written = time.perf_counter()
+        self._measure("changelog", time.perf_counter() - started, len(changes))
         if work.after is not None:
             await self._until_available(work.after)
         for event in pending.events:
-            _slice_of(event).processed = True
+            slice_of(event).processed = True
             event.ack()
         for tell in pending.done:
             tell()
-        stage = self.metrics.stage_seconds
-        stage.labels(agent=self.name, stage="publish").observe(published - started)
-        stage.labels(agent=self.name, stage="changelog").observe(written - published)
-        stage.labels(agent=self.name, stage="slice").observe(time.monotonic() - pending.queued_at)
+        self._measure("slice", time.monotonic() - pending.queued_at, pending.records)
         self.metrics.checkpoint_time.labels(agent=self.name).set_to_current_time()
-        passed = self.metrics.stage_records
-        passed.labels(agent=self.name, stage="publish").inc(len(outputs))
-        passed.labels(agent=self.name, stage="changelog").inc(len(changes))
-        passed.labels(agent=self.name, stage="slice").inc(pending.records)
+
+    def _measure(self, stage: str, seconds: float, records: int) -> None:
+        self.metrics.stage_seconds.labels(agent=self.name, stage=stage).observe(seconds)
+        self.metrics.stage_records.labels(agent=self.name, stage=stage).inc(records)
 
     def _above(self, tail: int, records: list[OutRecord]) -> list[OutRecord]:
         if not records or records[0].source_offset > tail:
@@ -314,7 +330,7 @@ class Lane:
         self.metrics.published_tail_skips.labels(agent=self.name).inc(len(records) - len(fresh))
         return fresh
 
-    def _refuse_if_lost(self, partition: int, pending: _Pending) -> None:
+    def _refuse_if_lost(self, partition: int, pending: Pending) -> None:
         # What follows a slice that was let go is let go too, though nothing kept it waiting: its offsets must
         # not be committed past those of the other.
         generation = self.app.consumer_generation_id
@@ -358,6 +374,8 @@ class Lane:
     def let_go(self) -> None:
         """Leave work that waits for a store to the next owner; what is being published still finishes."""
         self._letting_go.set()
+        for published in self._published.values():
+            published.hurry()
 
     async def take_over(self, assigned: Iterable[TP]) -> None:
         """Become the owner of exactly these partitions, before Faust recovers their state.
@@ -371,12 +389,13 @@ class Lane:
         partitions = sorted(tp.partition for tp in assigned if tp.topic == self.source)
         self._letting_go.set()
         clean = self.backlog.without_work(self.owned) - self._ahead
-        running = [*self._tasks.values(), *self._early]
+        running = [*self._tasks, *self._early]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._tasks.clear()
         self._queues.clear()
+        self._published.clear()
         self.backlog.clear()
         self._tails.clear()
         self._ahead.clear()

@@ -29,6 +29,8 @@ class Work:
         readers tell.
     changes
         Changed table entries, each key once: key and value, ``None`` to delete.
+    published
+        Called when outputs and notices are published; for counters and latencies of those who read them.
     after
         Awaited once all of the above is durable, retried like ``before``.
     done
@@ -40,6 +42,7 @@ class Work:
     outputs: list[OutRecord] = field(default_factory=list)
     notices: dict[str, list[OutRecord]] = field(default_factory=dict)
     changes: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    published: Callable[[], None] | None = None
     after: Callable[[], Awaitable[None]] | None = None
     done: Callable[[], None] | None = None
 

@@ -218,7 +218,7 @@ async def test_a_file_that_is_no_database_is_loud(tmp_path: Path) -> None:
     path = tmp_path / "archive.db"
     path.write_bytes(b"no database, but somebody's diary" * 100)
     archive = connect_archive(f"sqlite:///{path}")
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(InvalidSettings, match=r"archive\.db: file is not a database"):
         await archive.open()
     await archive.close()
     assert path.read_bytes().startswith(b"no database")

@@ -1,15 +1,20 @@
 """What a lane does early, what it does together and what in order, and when it holds a partition back."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from prometheus_client import CollectorRegistry
 
+from fraudstream.delivery import pending
 from fraudstream.delivery.backlog import HIGH, LOW, Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.pending import KEEP_RECORDS, KEEP_SECONDS, Pending
 from fraudstream.delivery.records import OutRecord
 from fraudstream.delivery.slices import PartitionId, RecordSlice
 from fraudstream.delivery.work import Work
@@ -19,15 +24,17 @@ from fraudstream.metrics import Metrics
 AWAY = StoreUnavailable("mongo", "away")
 
 
-def lane_of(*partitions: int, producers: object = None, output: str | None = None) -> Lane:
-    """Return a lane without a table, the owner of these partitions."""
+def lane_of(
+    *partitions: int, producers: object = None, output: str | None = None, table: object = None
+) -> Lane:
+    """Return a lane, the owner of these partitions."""
     made = Lane(
         cast(Any, SimpleNamespace(consumer_generation_id=1)),
         name="storing",
         source="classifications",
         output=output,
         aligned=False,
-        table=None,
+        table=cast(Any, table),
         producers=cast(FencedProducers, producers),
         epoch=cast(EpochGuard, SimpleNamespace()),
         metrics=Metrics(CollectorRegistry()),
@@ -192,6 +199,135 @@ async def test_work_that_looks_something_up_first_is_done_by_itself_and_in_its_p
     assert done == [0, 1, -1, 2, 3, 4]
 
 
+class Changelog:
+    """Plays the table: remembers what each write holds; lets writes through once it is open."""
+
+    def __init__(self) -> None:
+        self.writes: list[list[tuple[bytes, bytes | None]]] = []
+        self.open = asyncio.Event()
+
+    async def write(self, _partition: int, changes: list[tuple[bytes, bytes | None]], _by: object) -> None:
+        self.writes.append(changes)
+        await self.open.wait()
+
+
+def scored(offset: int, done: list[int]) -> Work:
+    """Return work of one record that changes the state of its card and what is common to all."""
+    work = publishing(offset, done)
+    work.changes = [(b"card-%d" % (offset % 2), b"%d" % offset), (b"all", b"%d" % offset)]
+    return work
+
+
+async def until(reached: Callable[[], object]) -> None:
+    deadline = asyncio.get_running_loop().time() + 5
+    while not reached():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.005)
+
+
+async def test_a_publication_waits_for_no_state_and_what_is_published_is_done_with_its_state() -> None:
+    wire, log, done = Wire(), Changelog(), list[int]()
+    wire.open.set()
+    lane = lane_of(0, producers=wire, output="classifications", table=log)
+    lane.put(0, scored(0, done))
+    await until(lambda: log.writes)
+    told: list[int] = []
+    for offset in (1, 2, 3):
+        work = scored(offset, done)
+        work.published = partial(told.append, offset)
+        lane.put(0, work)
+        await settle()
+    assert wire.requests == [[0], [1], [2], [3]]
+    assert told == [1, 2, 3]
+    assert (len(log.writes), done) == (1, []), "the first state is on its way still"
+    assert lane.backlog.pieces() == 4
+    log.open.set()
+    await until(lambda: len(done) == 4)
+    assert done == [0, 1, 2, 3]
+    assert log.writes[1:] == [[(b"card-0", b"2"), (b"card-1", b"3"), (b"all", b"3")]]
+    assert lane.backlog.pieces() == 0
+
+
+async def test_state_of_many_records_waits_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "KEEP_SECONDS", 3600.0)
+    wire, log, done = Wire(), Changelog(), list[int]()
+    wire.open.set()
+    log.open.set()
+    lane = lane_of(0, producers=wire, output="classifications", table=log)
+    for offset in range(KEEP_RECORDS - 1):
+        lane.put(0, scored(offset, done), event=cast(Any, Event()))
+    await until(lambda: len(wire.requests) > 1)
+    await settle()
+    assert log.writes == []
+    lane.put(0, scored(KEEP_RECORDS, done), event=cast(Any, Event()))
+    await until(lambda: not lane.backlog.pieces())
+    assert len(done) == KEEP_RECORDS
+
+
+async def test_work_with_a_step_before_it_waits_for_the_state_of_what_precedes_it() -> None:
+    wire, log, done = Wire(), Changelog(), list[int]()
+    wire.open.set()
+    lane = lane_of(0, producers=wire, output="classifications", table=log)
+
+    async def flush() -> None:
+        done.append(-1)
+
+    lane.put(0, scored(0, done))
+    lane.put(0, Work(before=flush))
+    await until(lambda: log.writes)
+    await settle()
+    assert done == []
+    log.open.set()
+    await until(lambda: len(done) == 2)
+    assert done == [0, -1]
+
+
+async def test_state_does_not_wait_for_more_when_a_partition_may_move() -> None:
+    wire, log, done = Wire(), Changelog(), list[int]()
+    wire.open.set()
+    log.open.set()
+    lane = lane_of(0, producers=wire, output="classifications", table=log)
+    lane.put(0, scored(0, done))
+    await settle()
+    assert log.writes == []
+    lane.let_go()
+    await settle()
+    lane.put(0, scored(1, done))
+    await settle()
+    assert done == [0, 1]
+
+
+async def test_published_work_of_a_partition_that_was_lost_is_not_done() -> None:
+    wire, log, done = Wire(), Changelog(), list[int]()
+    wire.open.set()
+    log.open.set()
+    lane, event = lane_of(0, producers=wire, output="classifications", table=log), Event()
+    lane.put(0, scored(0, done), event=cast(Any, event))
+    await settle()
+    lane.app.consumer_generation_id += 1
+    await until(lambda: not lane.backlog.pieces())
+    assert (wire.requests, log.writes, done, event.value.processed) == ([[0]], [], [], False)
+
+
+def test_changes_of_several_slices_are_rows_then_their_sum_then_deletions() -> None:
+    # A window's row must never enter the changelog behind the row that says it was counted, nor its deletion
+    # before the row that says it is closed: a crash may keep any first part.
+    pieces: list[list[tuple[bytes, bytes | None]]] = [
+        [(b"window 1", b"1"), (b"partition", b"1")],
+        [(b"window 2", b"2"), (b"partition", b"2"), (b"window 1", None)],
+        [(b"window 2", b"3"), (b"window 3", b"3"), (b"partition", b"3")],
+    ]
+    first, *later = [Pending([], Work(changes=changes), None, 0.0, 1, [], []) for changes in pieces]
+    for piece in later:
+        first.join(piece)
+    assert first.changes() == [
+        (b"window 2", b"3"),
+        (b"window 3", b"3"),
+        (b"partition", b"3"),
+        (b"window 1", None),
+    ]
+
+
 class Fetching:
     """Plays the consumer: remembers what is held."""
 
@@ -235,3 +371,18 @@ def test_what_is_forgotten_at_a_rebalance_is_in_hand_no_more() -> None:
     assert backlog.without_work([0, 1]) == {1}
     backlog.clear()
     assert (backlog.pieces(), backlog.records(), backlog.without_work([0, 1])) == (0, 0, {0, 1})
+
+
+async def test_the_oldest_work_in_hand_tells_its_age_until_its_state_is_written() -> None:
+    wire, log = Wire(), Changelog()
+    wire.open.set()
+    lane = lane_of(0, producers=wire, output="classifications", table=log)
+    assert lane.backlog.oldest_seconds() == 0.0
+    lane.put(0, scored(0, []))
+    await until(lambda: log.writes)
+    lane.put(0, scored(1, []))
+    await settle()
+    assert lane.backlog.oldest_seconds() >= KEEP_SECONDS / 2
+    log.open.set()
+    await until(lambda: not lane.backlog.pieces())
+    assert lane.backlog.oldest_seconds() == 0.0

@@ -137,10 +137,11 @@ def test_the_metrics_of_workers_tell_lag_checkpoints_and_windows(
         until(lambda: metrics(port + 1).get(lag) == 0)
         until(lambda: metrics(port + 1).get(f"fraudstream_checkpoint_age_seconds{{{archiving}}}") == 0)
         until(lambda: metrics(port + 1).get("fraudstream_open_windows", 0) > 0)
+        slices = 'fraudstream_stage_records_total{agent="scoring",stage="slice"}'
+        until(lambda: metrics(port).get(slices) == 120)
         scoring = metrics(port)
 
     assert scoring["fraudstream_transactions_total"] == 120
-    assert scoring['fraudstream_stage_records_total{agent="scoring",stage="slice"}'] == 120
     assert scoring['fraudstream_recovered{agent="scoring"}'] == 1
 
 

@@ -85,16 +85,6 @@ async def test_writes_fail_together_where_the_group_is_lost(database: SqliteData
     assert await database.write(insert(7)) == 1
 
 
-async def test_a_file_that_is_no_database_is_refused_by_name_and_left_alone(tmp_path: Path) -> None:
-    file = tmp_path / "notes.txt"
-    file.write_text("not a database, but a few lines of notes\n" * 100)
-    opened = SqliteDatabase(file, SCHEMA)
-    with pytest.raises(InvalidSettings, match=r"notes\.txt: file is not a database"):
-        await opened.open()
-    await opened.close()
-    assert file.read_text().startswith("not a database")
-
-
 async def test_a_table_where_a_view_of_counts_is_to_be_is_named_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "counts.db"
     with sqlite3.connect(file) as other:
