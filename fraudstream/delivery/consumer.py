@@ -188,8 +188,8 @@ class SliceConsumer(driver.Consumer):
             if is_sliced(tp.topic) and not self._is_changelog_tp(tp) and not committed.get(tp)
         ]
         if fresh:
-            for tp, offset in (await self.earliest_offsets(*fresh)).items():
-                await self.seek(tp, offset)
+            # Not ``seek``: that one reaches from this thread into what the consumer's may be unpacking.
+            await self.seek_wait(await self.earliest_offsets(*fresh))
         return committed
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

@@ -1,15 +1,16 @@
 """One agent's way from slices to checkpoints: nothing lost, nothing doubled.
 
 A lane belongs to one Faust app with one agent. It judges slices as they come, hands what follows to one
-delivery task a partition (so that the next slice is computed while the last is in flight, in order), and
-holds back a partition whose work piles up, without stopping the others.
+delivery task a partition (so that the next slice is computed while the last is in flight, in order) and
+its state to another, and holds back a partition whose work piles up, without stopping the others.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, cast
 
 import faust
@@ -118,24 +119,35 @@ class Lane:
         part = slice_of(event)
         handler = self._handler
         assert handler is not None, "attach() comes first"  # noqa: S101 - a fault of ours, not of a message
-        try:
-            waiting = handler.waits_for(part)
-            if waiting is not None:
-                await self._unless_letting_go(waiting)
-            if event.message.generation_id != self.app.consumer_generation_id:
-                event.ack()  # not processed: the next owner reads it again
+        with self._stopping(f"judge {part!r}"):
+            try:
+                waiting = handler.waits_for(part)
+                if waiting is not None:
+                    await self._unless_letting_go(waiting)
+                if event.message.generation_id != self.app.consumer_generation_id:
+                    event.ack()  # not processed: the next owner reads it again
+                    return
+                work = handler.judge(part)
+            except _LetGo:
+                event.ack()
                 return
-            work = handler.judge(part)
-        except _LetGo:
-            event.ack()
-            return
+        self.put(part.partition, work, event=event)
+
+    @contextlib.contextmanager
+    def _stopping(self, action: str) -> Iterator[None]:
+        """End the process if an action fails, whatever it was: nothing may be marked after that."""
+        try:
+            yield
+        except ProducerFenced:
+            stop_process(f"{self.name}: could not {action}: another worker owns it now", ExitStatus.FENCED)
+        except OperatorError as exc:
+            stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
+        except KafkaError as exc:
+            stop_process(f"{self.name}: could not {action}: {exc!r}", ExitStatus.FENCED)
         except asyncio.CancelledError:
             raise
-        except OperatorError as exc:
-            stop_process(str(exc), ExitStatus.REFUSED)
-        except BaseException:  # noqa: BLE001 - whatever it was, this slice must not be marked
-            stop_process(f"{self.name} could not judge {part!r}")
-        self.put(part.partition, work, event=event)
+        except BaseException:  # noqa: BLE001 - Faust and aiokafka would log it and go on
+            stop_process(f"{self.name} could not {action}")
 
     async def _unless_letting_go(self, waiting: Awaitable[None]) -> None:
         """Wait, but never so long that a rebalance waits too."""
@@ -216,27 +228,16 @@ class Lane:
         self, partition: int, pending: Pending, action: Callable[[int, Pending], Awaitable[None]]
     ) -> bool:
         """Do a part of what makes work durable; return False if the work is left to the next owner."""
-        try:
-            await action(partition, pending)
-        except _LetGo:
-            if pending.events or pending.work.changes:
-                self._ahead.add(partition)
-            for event in pending.events:
-                event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
-            self.backlog.end(partition, pending.records, pending.pieces)
-            return False
-        except ProducerFenced:
-            stop_process(f"{self.name}: another worker owns partition {partition} now", ExitStatus.FENCED)
-        except OperatorError as exc:
-            stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
-        except KafkaError as exc:
-            stop_process(
-                f"{self.name}: the broker did not take partition {partition}: {exc!r}", ExitStatus.FENCED
-            )
-        except asyncio.CancelledError:
-            raise
-        except BaseException:  # noqa: BLE001 - nothing may be marked after a failure, whatever it was
-            stop_process(f"{self.name} could not deliver partition {partition}")
+        with self._stopping(f"deliver partition {partition}"):
+            try:
+                await action(partition, pending)
+            except _LetGo:
+                if pending.events or pending.work.changes:
+                    self._ahead.add(partition)
+                for event in pending.events:
+                    event.ack()  # unprocessed: acknowledged to Faust, never counted by the consumer
+                self.backlog.end(partition, pending.records, pending.pieces)
+                return False
         return True
 
     @staticmethod
@@ -401,7 +402,7 @@ class Lane:
         self._ahead.clear()
         await self.producers.release(self.owned - set(partitions))
         self.owned = set(partitions)
-        try:
+        with self._stopping(f"take over partitions {partitions}"):
             await self.epoch.check(partitions)
             claims = await asyncio.gather(*(self._fence(partition) for partition in partitions))
             if self.table is not None:
@@ -411,16 +412,6 @@ class Lane:
                 )
             if self._handler is not None:
                 await self._handler.take_over(partitions)
-        except OperatorError as exc:
-            stop_process(f"{self.name}: {exc}", ExitStatus.REFUSED)
-        except KafkaError as exc:
-            stop_process(
-                f"{self.name}: could not take over partitions {partitions}: {exc!r}", ExitStatus.FENCED
-            )
-        except asyncio.CancelledError:
-            raise
-        except BaseException:  # noqa: BLE001 - aiokafka would log it and go on without an owner
-            stop_process(f"{self.name}: could not take over partitions {partitions}")
         self._letting_go.clear()
         self.metrics.rebalances.labels(agent=self.name).inc()
 
