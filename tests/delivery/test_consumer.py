@@ -9,7 +9,15 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 
 from fraudstream.delivery.consumer import QuickTables
-from tests.delivery.faust_consumer import PARTITION, Message, committable, consumer, message_of, records
+from tests.delivery.faust_consumer import (
+    PARTITION,
+    Message,
+    committable,
+    consumer,
+    message_of,
+    records,
+    thread_of,
+)
 
 STOCK = TP("read-as-stock", 0)
 
@@ -156,3 +164,28 @@ async def test_the_tables_cut_the_fixed_second_and_no_other_sleep(
     app = faust.App("quick-tables-tests", broker="kafka://127.0.0.1:1", autodiscover=False)
     await QuickTables(app).sleep(asked)
     assert taken == [slept]
+
+
+async def test_partitions_without_a_commit_are_sought_by_the_thread_that_unpacks_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Sought from here, a fetch that the thread is just unpacking may vanish under its hands.
+    made, sought = consumer(), []
+
+    async def committed() -> dict[TP, int]:
+        return {PARTITION: 0}
+
+    async def earliest(*tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 3)
+
+    async def seek_wait(partitions: dict[TP, int]) -> None:
+        sought.append(partitions)
+
+    thread = thread_of(made)
+    monkeypatch.setattr(thread, "seek_to_committed", committed)
+    monkeypatch.setattr(thread, "assignment", lambda: {PARTITION})
+    monkeypatch.setattr(thread, "earliest_offsets", earliest)
+    monkeypatch.setattr(thread, "seek_wait", seek_wait)
+    monkeypatch.setattr(thread, "seek", lambda *_: pytest.fail("in the wrong thread"))
+    await made.seek_to_committed()
+    assert sought == [{PARTITION: 3}]
