@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pymysql
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pymongo import MongoClient
 
 CLAIM_HEADER = "fraudstream-claim"
@@ -72,6 +72,7 @@ class Stack:
                 "message.max.bytes": 1_048_588,
             }
         )
+        self._refused: Counter[str] = Counter()
         self._workers: list[subprocess.Popen[bytes]] = []
         self.logs: list[Path] = []
 
@@ -156,6 +157,7 @@ class Stack:
                     key=key,
                     headers=list(headers),
                     timestamp=timestamp_ms,
+                    on_delivery=self._delivered,
                     **where,
                 )
             except BufferError:
@@ -167,6 +169,11 @@ class Stack:
     def flush(self) -> None:
         """Return when every queued message is in the log."""
         assert self._producer.flush(60) == 0, "messages could not be delivered"
+        assert not self._refused, f"messages could not be delivered: {dict(self._refused)}"
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._refused[f"{message.topic()}-{message.partition()}: {error}"] += 1
 
     def records(self, topic: str, *, partitions: int | None = None) -> list[Any]:
         """Return every message of a topic, partition after partition; claims and markers are left out."""
