@@ -82,6 +82,10 @@ class _LibrdkafkaSender:
             | {
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
+                # With several, what follows a batch that a restarting broker refuses is out of order, and
+                # librdkafka then takes a new epoch, under which nobody tells what is there already (its
+                # issue 4953).
+                "max.in.flight.requests.per.connection": 1,
                 "linger.ms": 5,
                 "batch.num.messages": 10_000,
                 "message.timeout.ms": DELIVERY_TIMEOUT_MS,
