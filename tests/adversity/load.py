@@ -40,8 +40,8 @@ def transaction(number: int, moment: datetime, **changes: Any) -> dict[str, Any]
 class SteadyLoad:
     """Sends transactions from a thread of its own, in turn to each partition, until the block is left.
 
-    A broker that is away holds nothing up: the producer keeps what it could not send, and sends it later. What
-    it gives up is counted in the stack's ``refused``: that is between it and the broker.
+    A broker that is away holds nothing up: the producer keeps what it could not send, and sends it later.
+    What it gives up is counted in the stack's ``refused``: that is between it and the broker.
     """
 
     def __init__(
