@@ -27,6 +27,7 @@ from fraudstream.delivery.consumer import Fetching, QuickTables, SliceTransport,
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.partition import Route
 from fraudstream.delivery.slices import SliceScheduler
 from fraudstream.delivery.stopping import PromptWorker
 from fraudstream.delivery.table import SliceTable
@@ -119,12 +120,12 @@ class AgentApp(faust.App):
         table: SliceTable[Any] | None = None,
         epoch: EpochGuard | None = None,
     ) -> Lane:
-        """Make the agent's lane: see :class:`~fraudstream.delivery.lane.Lane`."""
+        """Make the agent's lane: see :class:`~fraudstream.delivery.partition.Route`."""
         context = self.context
         outputs = [output.name] if output is not None and aligned else []
-        self.lane = self.slice_transport.lane = Lane(
-            self,
-            name=self.name,
+        route = Route(
+            app=self,
+            agent=self.name,
             source=source.name,
             output=output.name if output is not None else None,
             aligned=aligned,
@@ -139,6 +140,7 @@ class AgentApp(faust.App):
             ),
             metrics=context.metrics,
         )
+        self.lane = self.slice_transport.lane = Lane(route)
         return self.lane
 
     def on_init_dependencies(self) -> Iterable[Any]:

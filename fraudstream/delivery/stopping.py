@@ -5,14 +5,20 @@ mark it either. Ending the process at once is the one way that depends on nobody
 starts from the last checkpoint.
 """
 
+import asyncio
 import logging
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import NoReturn
 
 import faust
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from fraudstream.errors import OperatorError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,23 @@ def stop_process(reason: str, status: ExitStatus = ExitStatus.FAULT) -> NoReturn
         "worker stops: %s", reason, exc_info=sys.exc_info()[0] is not None and status is ExitStatus.FAULT
     )
     _leave(status)
+
+
+@contextmanager
+def stops_if_failing(agent: str, action: str) -> Iterator[None]:
+    """End the process if an action of an agent fails, whatever it was: nothing may be marked after that."""
+    try:
+        yield
+    except ProducerFenced:
+        stop_process(f"{agent}: could not {action}: another worker owns it now", ExitStatus.FENCED)
+    except OperatorError as exc:
+        stop_process(f"{agent}: {exc}", ExitStatus.REFUSED)
+    except KafkaError as exc:
+        stop_process(f"{agent}: could not {action}: {exc!r}", ExitStatus.FENCED)
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # noqa: BLE001 - Faust and aiokafka would log it and go on
+        stop_process(f"{agent} could not {action}")
 
 
 def _leave(status: int) -> NoReturn:

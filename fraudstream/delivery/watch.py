@@ -46,7 +46,9 @@ class Watch:
     def refresh(self, _now: float) -> None:
         """Set what this process knows by itself; the time is not needed."""
         for lane in self._lanes:
-            self._metrics.checkpoint_age_seconds.labels(agent=lane.name).set(lane.backlog.oldest_seconds())
+            self._metrics.checkpoint_age_seconds.labels(agent=lane.route.agent).set(
+                lane.backlog.oldest_seconds()
+            )
 
     async def measure_lag(self) -> None:
         """Ask the brokers how far behind every lane is, and tell metrics and health whether they answer.
@@ -82,17 +84,17 @@ class Watch:
             await admin.close()
 
     async def _measure(self, lane: Lane) -> None:
-        partitions = [TopicPartition(lane.source, number) for number in sorted(lane.owned)]
+        partitions = [TopicPartition(lane.route.source, number) for number in sorted(lane.owned)]
         lag = 0
         if partitions:
             committed = await (await self._connected()).list_consumer_group_offsets(
-                str(lane.app.conf.id), partitions=partitions
+                str(lane.route.app.conf.id), partitions=partitions
             )
             for tp in partitions:
                 bounds = await self._reader.bounds(*tp)
                 done = committed[tp].offset if tp in committed else -1
                 lag += bounds.end - max(done, bounds.low)
-        self._metrics.lag_records.labels(agent=lane.name, topic=lane.source).set(lag)
+        self._metrics.lag_records.labels(agent=lane.route.agent, topic=lane.route.source).set(lag)
 
     async def _connected(self) -> AIOKafkaAdminClient:
         if self._admin is None:

@@ -14,6 +14,7 @@ from fraudstream.delivery.backlog import HIGH, LOW, Backlog
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
 from fraudstream.delivery.lane import Lane
+from fraudstream.delivery.partition import Route
 from fraudstream.delivery.pending import KEEP_RECORDS, KEEP_SECONDS, Pending
 from fraudstream.delivery.records import OutRecord
 from fraudstream.delivery.slices import PartitionId, RecordSlice
@@ -29,15 +30,17 @@ def lane_of(
 ) -> Lane:
     """Return a lane, the owner of these partitions."""
     made = Lane(
-        cast(Any, SimpleNamespace(consumer_generation_id=1)),
-        name="storing",
-        source="classifications",
-        output=output,
-        aligned=False,
-        table=cast(Any, table),
-        producers=cast(FencedProducers, producers),
-        epoch=cast(EpochGuard, SimpleNamespace()),
-        metrics=Metrics(CollectorRegistry()),
+        Route(
+            app=cast(Any, SimpleNamespace(consumer_generation_id=1)),
+            agent="storing",
+            source="classifications",
+            output=output,
+            aligned=False,
+            table=cast(Any, table),
+            producers=cast(FencedProducers, producers),
+            epoch=cast(EpochGuard, SimpleNamespace()),
+            metrics=Metrics(CollectorRegistry()),
+        )
     )
     made.owned = set(partitions)
     return made
@@ -143,9 +146,10 @@ class Event:
         record = SimpleNamespace(offset=0, timestamp=0, timestamp_type=0)
         self.value = RecordSlice(PartitionId("labels", 0), cast(Any, [record]))
         self.message = SimpleNamespace(generation_id=1)
+        self.acknowledged = False
 
     def ack(self) -> None:
-        """Nothing counts it here."""
+        self.acknowledged = True
 
 
 class Wire:
@@ -304,7 +308,7 @@ async def test_published_work_of_a_partition_that_was_lost_is_not_done() -> None
     lane, event = lane_of(0, producers=wire, output="classifications", table=log), Event()
     lane.put(0, scored(0, done), event=cast(Any, event))
     await settle()
-    lane.app.consumer_generation_id += 1
+    lane.route.app.consumer_generation_id += 1
     await until(lambda: not lane.backlog.pieces())
     assert (wire.requests, log.writes, done, event.value.processed) == ([[0]], [], [], False)
 
@@ -386,3 +390,11 @@ async def test_the_oldest_work_in_hand_tells_its_age_until_its_state_is_written(
     log.open.set()
     await until(lambda: not lane.backlog.pieces())
     assert lane.backlog.oldest_seconds() == 0.0
+
+
+async def test_work_for_a_partition_that_has_moved_is_left_to_its_owner() -> None:
+    lane, done, event = lane_of(1), list[int](), Event()
+    lane.put(0, Work(done=lambda: done.append(0)), event=cast(Any, event))
+    await settle()
+    assert (done, event.acknowledged, event.value.processed) == ([], True, False)
+    assert lane.backlog.pieces() == 0

@@ -19,7 +19,8 @@ from tests.services.process import free_port
 def lane(topic: str, owned: set[int]) -> Any:
     """Return the part of a lane that is watched; its group has committed nothing."""
     app = SimpleNamespace(conf=SimpleNamespace(id=f"{topic}-readers"))
-    return SimpleNamespace(name="scoring", source=topic, owned=owned, app=app)
+    route = SimpleNamespace(agent="scoring", source=topic, app=app)
+    return SimpleNamespace(route=route, owned=owned)
 
 
 class Watched:
