@@ -32,9 +32,6 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.services import KafkaServer, MariaDbServer, MongoServer
 from tests.stack import COMMAND, Stack
 
-WARM_UP_SECONDS = 8
-"""Left out of latencies: workers, broker and caches are cold, and the producer has to find the broker."""
-
 
 def main() -> None:
     """Run one benchmark."""
@@ -53,6 +50,18 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=8,
+        metavar="SECONDS",
+        help="left out of latencies: workers, broker and caches are cold, the sender looks for the broker",
+    )
+    parser.add_argument(
+        "--full-compiler",
+        action="store_true",
+        help="run the broker as in production: it takes half a minute to get fast",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -67,7 +76,7 @@ def main() -> None:
             parser.error(f"--set {setting}: expected NAME=VALUE")
     with (
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
-        Services(options.archive, options.partitions, Path(scratch)) as services,
+        Services(options.archive, options.partitions, Path(scratch), options.full_compiler) as services,
     ):
         for setting in options.set:
             name, _, value = setting.partition("=")
@@ -94,9 +103,12 @@ def machine() -> dict[str, Any]:
 class Services:
     """Broker and stores of one run, and the stack on them."""
 
-    def __init__(self, archive: str, partitions: int, scratch: Path) -> None:
+    def __init__(self, archive: str, partitions: int, scratch: Path, full_compiler: bool = False) -> None:
         self.partitions = partitions
-        self.servers: dict[str, Any] = {"kafka": KafkaServer(), "mariadb": MariaDbServer()}
+        self.servers: dict[str, Any] = {
+            "kafka": KafkaServer(warms_up=full_compiler),
+            "mariadb": MariaDbServer(),
+        }
         if archive == "mongo":
             self.servers["mongo"] = MongoServer(heap_mib=3072)
         self.scratch = scratch
@@ -263,14 +275,16 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
     ]
     samples: list[float] = []
     stop = threading.Event()
-    reader = threading.Thread(target=read_latencies, args=(stack, samples, stop), daemon=True)
+    reader = threading.Thread(
+        target=read_latencies, args=(stack, options.warm_up, samples, stop), daemon=True
+    )
     reader.start()
-    rows = options.rate * (WARM_UP_SECONDS + options.seconds)
+    rows = options.rate * (options.warm_up + options.seconds)
     replay = ["replay", str(options.file), "--format", options.data, "--limit", str(rows)]
     sender = psutil.Popen(
         [*COMMAND, *replay, "--rate", str(options.rate)], env=stack.environment, stdout=subprocess.DEVNULL
     )
-    time.sleep(WARM_UP_SECONDS)
+    time.sleep(options.warm_up)
     processes += [("sender", sender), ("reader", psutil.Process())]
     before = busy(processes, services)
     time.sleep(options.seconds - 1)
@@ -302,10 +316,10 @@ def busy(processes: list[tuple[str, psutil.Process]], services: Services) -> dic
     return spent
 
 
-def read_latencies(stack: Stack, samples: list[float], stop: threading.Event) -> None:
+def read_latencies(stack: Stack, warm_up: float, samples: list[float], stop: threading.Event) -> None:
     """Note, for each classification, the time from its transaction's Kafka timestamp to now.
 
-    Those sent in the first :data:`WARM_UP_SECONDS` are left out.
+    Those sent in the first ``warm_up`` seconds are left out.
     """
     consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "bench", "fetch.wait.max.ms": 5})
     consumer.assign(
@@ -317,7 +331,7 @@ def read_latencies(stack: Stack, samples: list[float], stop: threading.Event) ->
         record = consumer.poll(0.1)
         if record is not None and record.error() is None and record.value() is not None:
             sent_at = record.timestamp()[1] / 1000
-            warm_at = min(warm_at, sent_at + WARM_UP_SECONDS)
+            warm_at = min(warm_at, sent_at + warm_up)
             if sent_at >= warm_at:
                 samples.append(time.time() - sent_at)
     consumer.close()

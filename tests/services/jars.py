@@ -108,15 +108,16 @@ def _download(name: str, coordinates: Sequence[str], scratch: Path) -> None:
 
 
 JAVA_FLAGS = (
-    # A test broker lives for seconds: quick start-up beats peak speed, one collector thread leaves cores to
-    # the tests.
-    "-XX:TieredStopAtLevel=1",
+    # One collector thread leaves cores to the tests.
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
+
+QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
+"""For what lives for seconds: quick start-up beats peak speed."""
 
 
 def java() -> str:

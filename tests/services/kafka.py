@@ -10,7 +10,7 @@ from typing import ClassVar
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.services.jars import JAVA_FLAGS, cache_directory, jars, java, made_once
+from tests.services.jars import JAVA_FLAGS, QUICK_COMPILER, cache_directory, jars, java, made_once
 from tests.services.process import HOST, Server, ServiceFailed, free_port
 
 KAFKA_VERSION = "4.3.1"
@@ -58,6 +58,8 @@ class KafkaServer(Server):
     cable_port
         Port of a :class:`~tests.services.cable.Cable` plugged into ``cabled_port``: clients that come through
         it are told to stay on it, while others reach the broker directly at ``bootstrap``.
+    warms_up
+        Run with Java's full compiler, as brokers in production do: slower for half a minute, faster then.
     """
 
     name: ClassVar[str] = "kafka"
@@ -69,12 +71,14 @@ class KafkaServer(Server):
         *,
         properties: Mapping[str, object] | None = None,
         cable_port: int | None = None,
+        warms_up: bool = False,
     ) -> None:
         super().__init__(directory, port)
         self._controller_port = free_port()
         self.cabled_port = free_port()
         self._cable_port = cable_port or self.cabled_port
         self._properties = dict(properties or {})
+        self._warms_up = warms_up
 
     @property
     def bootstrap(self) -> str:
@@ -92,7 +96,8 @@ class KafkaServer(Server):
         data = self.directory / "data"
         if not data.exists():
             shutil.copytree(_formatted_directory(), data)
-        return [java(), "-Xmx512m", *JAVA_FLAGS, "-cp", f"{libraries}/*", "kafka.Kafka", str(settings)]
+        flags = JAVA_FLAGS if self._warms_up else (QUICK_COMPILER, *JAVA_FLAGS)
+        return [java(), "-Xmx512m", *flags, "-cp", f"{libraries}/*", "kafka.Kafka", str(settings)]
 
     def answers(self) -> bool:
         return kafka_answers(self.bootstrap)
@@ -142,7 +147,7 @@ def _formatted_directory() -> Path:
             values |= {"listeners": f"DIRECT://{HOST}:2,CABLED://{HOST}:3,CONTROLLER://{HOST}:1"}
             settings = target.with_name(f"{target.name}.properties")
             settings.write_text(_as_properties(values))
-            tool = [java(), *JAVA_FLAGS, "-cp", f"{libraries}/*", "kafka.tools.StorageTool"]
+            tool = [java(), QUICK_COMPILER, *JAVA_FLAGS, "-cp", f"{libraries}/*", "kafka.tools.StorageTool"]
             tool += ["format", "--cluster-id", _CLUSTER_ID, "--config", str(settings)]
             done = subprocess.run(tool, capture_output=True, text=True, timeout=120, check=False)
             if done.returncode != 0:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from tests.services.jars import JAVA_FLAGS, cache_directory, jars, java, made_once, program
+from tests.services.jars import JAVA_FLAGS, QUICK_COMPILER, cache_directory, jars, java, made_once, program
 from tests.services.process import HOST, Server, ServiceFailed
 
 MONGO_JAVA_SERVER_VERSION = "1.47.0"
@@ -55,9 +55,9 @@ class MongoServer(Server):
     def command(self) -> list[str]:
         libraries, classes = mongo_jars(), _compiled()
         heap = [f"-Xms{self._heap_mib}m", f"-Xmx{self._heap_mib}m"]
-        options = [java(), *heap, *JAVA_FLAGS, "-cp", f"{classes}:{libraries}/*", "ServeMongo"]
+        options = [java(), *heap, QUICK_COMPILER, *JAVA_FLAGS, "-cp", f"{classes}:{libraries}/*"]
         file = [str(self.directory / "documents.mv")] if self._durable else []
-        return [*options, str(self.port), *file]
+        return [*options, "ServeMongo", str(self.port), *file]
 
     def answers(self) -> bool:
         return mongo_answers(self.url)
