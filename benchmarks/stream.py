@@ -71,6 +71,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", type=Path, help="folder for collapsed stacks of every worker")
     options = parser.parse_args()
+    if options.repeat > 1 and options.data == "handbook":
+        parser.error("--repeat: the handbook's days would come again, too late for their windows")
     for setting in options.set:
         if "=" not in setting:
             parser.error(f"--set {setting}: expected NAME=VALUE")

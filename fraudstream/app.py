@@ -23,9 +23,10 @@ from faust.app.base import BootStrategy
 
 from fraudstream.connections import faust_broker
 from fraudstream.context import WorkerContext
-from fraudstream.delivery.consumer import Fetching, QuickTables, SliceTransport, install
+from fraudstream.delivery.consumer import QuickTables, SliceTransport, install
 from fraudstream.delivery.epoch import EpochGuard
 from fraudstream.delivery.fencing import FencedProducers
+from fraudstream.delivery.fetching import Fetching
 from fraudstream.delivery.lane import Lane
 from fraudstream.delivery.partition import Route
 from fraudstream.delivery.slices import SliceScheduler
@@ -59,11 +60,11 @@ class AgentApp(faust.App):
         What the agents of this process share.
     name
         The agent's module name, such as ``scoring``; the consumer group is ``<prefix>fraudstream-<name>``.
-    gathers
-        Records may gather at the broker before this agent reads them.
+    fetching
+        How its records are fetched.
     """
 
-    def __init__(self, context: WorkerContext, name: str, *, gathers: bool, **options: Any) -> None:
+    def __init__(self, context: WorkerContext, name: str, *, fetching: Fetching, **options: Any) -> None:
         settings = context.settings
         self.context = context
         self.name = name
@@ -92,12 +93,7 @@ class AgentApp(faust.App):
             TableManager=QuickTables,
             **options,
         )
-        self.slice_transport: SliceTransport = install(
-            self,
-            Fetching(GATHER_BYTES, settings.gather_ms)
-            if gathers
-            else Fetching(settings.fetch_min_bytes, settings.fetch_wait_ms),
-        )
+        self.slice_transport: SliceTransport = install(self, fetching)
         self.producers = FencedProducers(str(self.conf.id), context.kafka)
         context.health.expect(f"{name} recovered", "partitions are not assigned yet")
 
@@ -186,7 +182,7 @@ def create_app(settings: Settings, role: Role, context: WorkerContext | None = N
     Connects to nothing.
     """
     shared = context or WorkerContext(settings)
-    apps = [_attach(shared, module, gathers=role is not Role.SCORING) for module in TOPOLOGY[role]]
+    apps = [_attach(shared, module, _fetching(role, settings)) for module in TOPOLOGY[role]]
     first, *companions = apps
     for companion in companions:
         companion.boot_strategy = _HeadlessBoot(companion)
@@ -196,8 +192,15 @@ def create_app(settings: Settings, role: Role, context: WorkerContext | None = N
     return first
 
 
-def _attach(context: WorkerContext, module: str, *, gathers: bool) -> AgentApp:
-    app = AgentApp(context, module.rpartition(".")[2], gathers=gathers)
+def _fetching(role: Role, settings: Settings) -> Fetching:
+    if role is Role.SCORING:
+        return Fetching(settings.fetch_min_bytes, settings.fetch_wait_ms)
+    # The sinks compute for milliseconds; a learner may for seconds, when it rebuilds what it has forgotten.
+    return Fetching(GATHER_BYTES, settings.gather_ms, in_thread=role is not Role.SINKS)
+
+
+def _attach(context: WorkerContext, module: str, fetching: Fetching) -> AgentApp:
+    app = AgentApp(context, module.rpartition(".")[2], fetching=fetching)
     attach: Callable[[AgentApp], None] = importlib.import_module(module).attach
     attach(app)
     return app

@@ -127,7 +127,7 @@ async def _flow(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Send the world until the end is reached, then wait until all of it has come out."""
     config = demo_world(options.seed, options.rate)
-    sender = await open_sender(settings)
+    sender = await open_sender(settings, paced=True)
     try:
         pace = Pace(World(config).events(), config.start, DEMO_SPEEDUP)
         sending = WorldSender(sender, Topics(settings), pace, options.broken_share, options.seed)

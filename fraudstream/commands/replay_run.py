@@ -76,7 +76,7 @@ async def run_replay(settings: Settings, plan: Plan, tally: Tally) -> None:
             reader = LogReader(kafka_reading_options(settings))
             stack.push_async_callback(reader.stop)
             settlement = Settlement(topics, admin, reader)
-        sender = await open_sender(settings)
+        sender = await open_sender(settings, paced=plan.rate is not None)
         stack.push_async_callback(sender.close)
         with _progress() as progress:
             bar = progress.add_task(

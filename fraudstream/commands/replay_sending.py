@@ -21,6 +21,10 @@ from fraudstream.settings import Settings
 DELIVERY_TIMEOUT_MS = 60_000
 """A broker that restarts is back within a minute; longer and the person at the terminal should know."""
 
+GATHER_MS, PACED_GATHER_MS = 5, 3
+"""How long rows gather for one request, as fast as they can be sent and at a pace. At a pace it adds to every
+latency; with less of it, brokers and workers handle so many small requests that latency rises again."""
+
 _ANY_PARTITION = -1
 """librdkafka's word for: as the key says."""
 
@@ -54,8 +58,10 @@ class Sender(Protocol):
         """Let go of every connection without waiting for what is under way."""
 
 
-async def open_sender(settings: Settings) -> Sender:
+async def open_sender(settings: Settings, *, paced: bool) -> Sender:
     """Return the faster sender that can be had: confluent-kafka's where it is installed, else aiokafka's.
+
+    ``paced`` says that rows come at a pace, and none of them should wait long for others.
 
     Raises
     ------
@@ -63,7 +69,7 @@ async def open_sender(settings: Settings) -> Sender:
         When no broker answers.
     """
     if find_spec("confluent_kafka"):
-        return _LibrdkafkaSender(settings)
+        return _LibrdkafkaSender(settings, PACED_GATHER_MS if paced else GATHER_MS)
     sender = _AiokafkaSender(settings)
     await sender.start()
     return sender
@@ -72,7 +78,7 @@ async def open_sender(settings: Settings) -> Sender:
 class _LibrdkafkaSender:
     _WAIT_SECONDS = 0.002
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gather_ms: int) -> None:
         from confluent_kafka import Producer  # noqa: PLC0415 - an extra: not everybody has it
 
         logger = logging.getLogger("librdkafka")
@@ -86,7 +92,7 @@ class _LibrdkafkaSender:
                 # librdkafka then takes a new epoch, under which nobody tells what is there already (its
                 # issue 4953).
                 "max.in.flight.requests.per.connection": 1,
-                "linger.ms": 5,
+                "linger.ms": gather_ms,
                 "batch.num.messages": 10_000,
                 "message.timeout.ms": DELIVERY_TIMEOUT_MS,
             },

@@ -146,7 +146,7 @@ async def _send(  # noqa: PLR0913, PLR0917
         loop.add_signal_handler(number, stop.set)
     world = World(config)
     events = world.events() if days is None else first_days(world, days)
-    sender = await open_sender(settings)
+    sender = await open_sender(settings, paced=True)
     try:
         sending = WorldSender(
             sender, Topics(settings), Pace(events, config.start, speedup), broken, config.seed

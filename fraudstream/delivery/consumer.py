@@ -3,16 +3,13 @@
 Every override names the stock behaviour it replaces. Private names relied on
 (``tests/delivery/test_private_names.py`` pins each): ``Consumer._acked``, ``Consumer._acked_index``,
 ``Consumer._add_gap``, ``Consumer._committed_offset``, ``Consumer._get_active_partitions``,
-``Consumer._is_changelog_tp``, ``Consumer._new_consumer_thread``, ``Consumer._new_offset``,
-``AIOKafkaConsumerThread._create_worker_consumer`` and aiokafka's ``AIOKafkaConsumer._fetch_min_bytes``,
-``AIOKafkaConsumer._fetch_max_wait_ms`` and ``AIOKafkaConsumer._key_deserializer``.
+``Consumer._is_changelog_tp``, ``Consumer._new_consumer_thread``, ``Consumer._new_offset``.
 """
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from faust.tables.manager import TableManager
@@ -20,47 +17,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from fraudstream.delivery import unpacking
+from fraudstream.delivery.fetching import Fetching, SliceConsumerInLoop, SliceConsumerThread
 from fraudstream.delivery.slices import RecordSlice, is_sliced
 
 if TYPE_CHECKING:
     from fraudstream.delivery.lane import Lane
-
-
-class Fetching(NamedTuple):
-    """When a broker answers a fetch: once it has so many bytes, or has waited so long for them.
-
-    A request costs a broker and its reader about as much as a hundred records, so readers that need not be
-    the first to know let records gather.
-    """
-
-    min_bytes: int = 1
-    max_wait_ms: int = 20
-
-
-class SliceConsumerThread(driver.AIOKafkaConsumerThread):
-    """The consumer's thread, with a fetch wait that fits a stream.
-
-    Stock waits up to 1.5 s at the broker for a partition that was just drained; one fetch is in flight for
-    each broker, so every other partition waits with it.
-    """
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        fetching = cast(SliceTransport, transport).fetching
-        consumer._fetch_min_bytes = fetching.min_bytes
-        consumer._fetch_max_wait_ms = fetching.max_wait_ms
-        consumer._key_deserializer = unpacking.AS_UNPACKED
-        return consumer
-
-    async def on_thread_stop(self) -> None:
-        """Stop the consumer, whatever its fetches are doing.
-
-        aiokafka cancels its fetches when it stops, and one that was waiting to try again passes the
-        cancellation on to whoever stops it. The group has been left by then; but this thread would end with
-        an error, and the application would wait for it for ever.
-        """
-        with contextlib.suppress(asyncio.CancelledError):
-            await super().on_thread_stop()
 
 
 class SliceConsumer(driver.Consumer):
@@ -80,7 +41,9 @@ class SliceConsumer(driver.Consumer):
         return cast("SliceTransport", self.transport).lane
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
-        return SliceConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        fetching = cast("SliceTransport", self.transport).fetching
+        made = SliceConsumerThread if fetching.in_thread else SliceConsumerInLoop
+        return made(self, fetching=fetching, loop=self.loop, beacon=self.beacon)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         # A slice makes Faust's offset jump, and stock counts every jump as acknowledged at delivery: a

@@ -19,8 +19,9 @@ KEYS = 200
 class TallyTrial:
     """Sends random amounts to tallying workers, and afterwards checks each answer against a count by hand."""
 
-    def __init__(self, stack: Stack, seed: int = 1) -> None:
+    def __init__(self, stack: Stack, seed: int = 1, **settings: object) -> None:
         self.stack = stack
+        self._settings = settings
         self._chance = random.Random(seed)
         self._amounts: list[list[tuple[str, int]]] = [[] for _ in range(PARTITIONS)]
 
@@ -29,7 +30,7 @@ class TallyTrial:
         return sum(len(amounts) for amounts in self._amounts)
 
     def start(self, **settings: object) -> "subprocess.Popen[bytes]":
-        return self.stack.start("scoring", module="tests.adversity.tallying", **settings)
+        return self.stack.start("scoring", module="tests.adversity.tallying", **self._settings, **settings)
 
     def send(self, number: int, digits: int = 1) -> None:
         """Send so many amounts, of so many digits at least, each key to its own partition; not flushed."""

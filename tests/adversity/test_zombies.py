@@ -67,11 +67,12 @@ def freeze_and_wake(trial: TallyTrial, moment: str) -> str:
 
 
 @pytest.mark.parametrize("trials", [1, pytest.param(3, marks=slow)])
+@pytest.mark.parametrize("fetch", ["thread", "loop"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_zombie_neither_doubles_answers_nor_spoils_state(
-    stack: Callable[..., Stack], moment: str, trials: int
+    stack: Callable[..., Stack], moment: str, fetch: str, trials: int
 ) -> None:
-    trial = TallyTrial(stack(SESSION_TIMEOUT_SECONDS=SESSION_SECONDS))
+    trial = TallyTrial(stack(SESSION_TIMEOUT_SECONDS=SESSION_SECONDS), TALLY_FETCH=fetch)
     fates = [freeze_and_wake(trial, moment) for _ in range(trials)]
     print(f"frozen at {moment!r}: {fates}; {trial.sent} amounts, all exact")
 

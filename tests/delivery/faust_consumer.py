@@ -6,11 +6,13 @@ import faust
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from fraudstream.delivery.consumer import Fetching, SliceConsumer, SliceConsumerThread, install
+from fraudstream.delivery.consumer import SliceConsumer, install
+from fraudstream.delivery.fetching import Fetching, SliceConsumerThread
 from fraudstream.delivery.slices import PartitionId, RecordSlice, read_in_slices
 
 TOPIC = "sliced-in-tests"
 PARTITION = TP(TOPIC, 0)
+IN_THREAD = Fetching()
 made_consumers: list[SliceConsumer] = []
 
 
@@ -30,11 +32,11 @@ class Message:
     __hash__ = object.__hash__
 
 
-def consumer() -> SliceConsumer:
+def consumer(fetching: Fetching = IN_THREAD) -> SliceConsumer:
     """Return a consumer that reads ``TOPIC`` in slices, as an app makes it."""
     read_in_slices(TOPIC)
     app = faust.App("delivery-tests", broker="kafka://127.0.0.1:1", autodiscover=False)
-    transport = install(app, Fetching())
+    transport = install(app, fetching)
     app.topics.acks_enabled_for = lambda topic: True
     made = transport.create_consumer(
         lambda message: None, on_partitions_revoked=None, on_partitions_assigned=None
@@ -54,7 +56,9 @@ def thread_of(made: SliceConsumer) -> SliceConsumerThread:
 def close_consumers() -> None:
     """Close the event loops that consumers made for their threads."""
     while made_consumers:
-        thread_of(made_consumers.pop()).thread_loop.close()
+        thread = thread_of(made_consumers.pop())
+        if thread.thread_loop is not thread.parent_loop:
+            thread.thread_loop.close()
 
 
 def record(

@@ -22,9 +22,10 @@ from faust.types import TP
 
 import fraudstream.delivery.consumer
 import fraudstream.delivery.fencing
+import fraudstream.delivery.fetching
 import fraudstream.delivery.unpacking
 from fraudstream.delivery import unpacking
-from fraudstream.delivery.consumer import Fetching, SliceConsumerThread, SliceTransport
+from fraudstream.delivery.fetching import Fetching, SliceConsumerThread
 from fraudstream.delivery.slices import read_in_slices
 from tests.delivery.faust_consumer import PARTITION, Message, consumer, thread_of
 
@@ -38,6 +39,8 @@ PINNED = {
     "Consumer._new_consumer_thread",
     "Consumer._new_offset",
     "AIOKafkaConsumerThread._create_worker_consumer",
+    "AIOKafkaConsumerThread._gather_remaining_tasks",
+    "AIOKafkaConsumerThread._serve",
     "AIOKafkaConsumer._fetch_max_wait_ms",
     "AIOKafkaConsumer._fetch_min_bytes",
     "AIOKafkaConsumer._key_deserializer",
@@ -52,6 +55,7 @@ def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
     for module in (
         fraudstream.delivery.consumer,
         fraudstream.delivery.fencing,
+        fraudstream.delivery.fetching,
         fraudstream.delivery.unpacking,
     ):
         listed |= set(re.findall(r"``([A-Z]\w+\._\w+)``", module.__doc__ or ""))
@@ -59,11 +63,16 @@ def test_every_private_name_listed_in_a_docstring_is_pinned_here() -> None:
 
 
 def test_no_private_name_of_a_library_is_used_without_being_listed() -> None:
-    own = {"_slice_from", "_done", "_room"}
+    own = {"_slice_from", "_done", "_room", "_serving", "_ended"}
     used = set()
-    for module in (fraudstream.delivery.consumer, fraudstream.delivery.unpacking):
+    for module in (
+        fraudstream.delivery.consumer,
+        fraudstream.delivery.fetching,
+        fraudstream.delivery.unpacking,
+    ):
         source = Path(module.__file__).read_text()
-        used |= set(re.findall(r"(?:\b(?:self|consumer)\.|super\(\)\.|def )(_[a-z]\w*)", source)) - own
+        names = re.findall(r"(?:\b(?:self|consumer|service)\.|super\(\)\.|def )(_[a-z]\w*)", source)
+        used |= set(names) - own
     assert used == {name.partition(".")[2] for name in PINNED if not name.startswith("AIOKafkaProducer")}
 
 
@@ -102,12 +111,8 @@ async def test_the_consumer_makes_its_thread_through_the_name_we_override() -> N
 
 
 async def test_the_fetch_wait_that_is_set_before_the_start_is_the_one_sent_to_the_broker() -> None:
-    made = consumer()
-    thread = thread_of(made)
-    transport = made.transport
-    assert isinstance(transport, SliceTransport)
-    transport.fetching = Fetching(min_bytes=4444, max_wait_ms=33)
-    inner = thread._create_worker_consumer(transport)
+    made = consumer(Fetching(min_bytes=4444, max_wait_ms=33))
+    inner = thread_of(made)._create_worker_consumer(made.transport)
     try:
         assert inner._fetch_min_bytes == 4444
         assert inner._fetch_max_wait_ms == 33
