@@ -323,7 +323,7 @@ def read_latencies(stack: Stack, warm_up: float, samples: list[float], stop: thr
 
     Those sent in the first ``warm_up`` seconds are left out.
     """
-    consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "bench", "fetch.wait.max.ms": 5})
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap, "group.id": "bench", "fetch.wait.max.ms": 100})
     consumer.assign(
         [TopicPartition("classifications", p, end) for p, end in enumerate(stack.ends("classifications"))]
     )
