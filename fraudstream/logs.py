@@ -58,6 +58,7 @@ def configure_logs(settings: Settings, stream: TextIO | None = None, **context: 
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextLines() if text else JsonLines())
     handler.addFilter(_is_no_service_chatter)
+    handler.addFilter(_without_needless_traceback)
     if context:
         handler.addFilter(_adding(context))
     root = logging.getLogger()
@@ -70,6 +71,20 @@ def configure_logs(settings: Settings, stream: TextIO | None = None, **context: 
 def _is_no_service_chatter(record: logging.LogRecord) -> bool:
     # Mode logs each start and stop of a service under the name of the module that defines it: ours too.
     return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
+
+
+def _without_needless_traceback(record: logging.LogRecord) -> bool:
+    """Let every record pass, one about brokers that do not answer without its traceback.
+
+    Each layer of Faust reports it again; where in there it was noticed helps nobody. Its text names the
+    brokers.
+    """
+    if record.exc_info and record.exc_info[1] is not None:
+        from aiokafka.errors import KafkaConnectionError  # noqa: PLC0415 - whoever logs one has it loaded
+
+        if isinstance(record.exc_info[1], KafkaConnectionError):
+            record.exc_info = None
+    return True
 
 
 def _adding(context: dict[str, object]) -> Any:

@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import NoReturn
 
 import faust
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerFenced
 
 from fraudstream.errors import OperatorError
 
@@ -29,6 +29,7 @@ STOP_SECONDS = 25.0
 class ExitStatus(IntEnum):
     """Exit statuses of a worker process, after the BSD ``sysexits`` convention where one fits."""
 
+    UNAVAILABLE = 69  #: no broker answers: restart, after a pause
     FAULT = 70  #: our own fault: restart from the checkpoint
     FENCED = 75  #: another worker owns the partition now: restart and join again
     REFUSED = 78  #: a person must decide first: restarting does not help
@@ -94,4 +95,6 @@ class PromptWorker(faust.Worker):
         try:
             super().execute_from_commandline()
         except SystemExit as ended:
+            if isinstance(ended.__context__, KafkaConnectionError):
+                stop_process(f"no broker answers: {ended.__context__}", ExitStatus.UNAVAILABLE)
             _leave(ended.code if isinstance(ended.code, int) else ExitStatus.FAULT)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from fraudstream.delivery.stopping import ExitStatus
 from tests.integration.command_line import CommandLine
 from tests.services.process import free_port
 
@@ -184,6 +185,19 @@ def test_wrong_settings_end_a_worker_with_a_line_each(tmp_path: Path) -> None:
         [" error", " FRAUDSTREAM_EPOCH"],
         [" error", " FRAUDSTREAM_ROLE"],
     ]
+
+
+@pytest.mark.parametrize("role", ["scoring", "sinks", "learning"])
+def test_a_worker_whose_broker_does_not_answer_says_so_in_a_line_and_ends(role: str, tmp_path: Path) -> None:
+    environ = settings("kafka://127.0.0.1:1", "", tmp_path) | {"FRAUDSTREAM_ROLE": role}
+    log = tmp_path / "log"
+    with working(environ, log) as process:
+        assert process.wait(timeout=60) == ExitStatus.UNAVAILABLE
+
+    told = log.read_text()
+    assert "no broker answers" in told.splitlines()[-1]
+    assert "127.0.0.1" in told.splitlines()[-1]
+    assert "Traceback" not in told
 
 
 @pytest.mark.slow
