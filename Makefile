@@ -92,8 +92,8 @@ down: $(VENV)/.tools ## Stop what `make up` started
 	@$(BIN)/python -m tests.services down
 
 .PHONY: bench
-bench: services ## Measure throughput on real services; ARGS="latency FILE --rate 1000" measures latency
-	@$(BIN)/python -m benchmarks.stream $(or $(ARGS),throughput --data handbook data/high-street.csv.gz --repeat 10)
+bench: services ## Measure throughput on real services; ARGS="latency --rate 1000" measures latency
+	@$(BIN)/python -m benchmarks.stream $(or $(ARGS),throughput)
 
 .PHONY: schemas
 schemas: $(VENV)/.tools ## Write what is made from the code: reference pages, JSON schemas, .env.example

@@ -1,10 +1,10 @@
 """Throughput and latency of the whole stream on real services, everything on this machine.
 
-``python -m benchmarks.stream throughput --data handbook FILE --rows 400000 [--archive mongo]``: the rows are
+``python -m benchmarks.stream throughput [FILE --data handbook] --rows 400000 [--archive mongo]``: the rows are
 put into the topic first, then the workers are started; rates are taken between the first and the last
 classification, and CPU of every process from the operating system. ``python -m benchmarks.stream latency
-FILE --rate 1000 --seconds 60``: an open loop (send times fixed beforehand), from the producer's clock to an
-independent reader of ``classifications``.
+[FILE] --rate 1000 --seconds 60``: an open loop (send times fixed beforehand), from the producer's clock to an
+independent reader of ``classifications``. Without a file, the rows are those of a simulated world.
 
 Figures go to standard output and, with ``--json``, into a file. Quote them with the machine and the date
 they print.
@@ -39,9 +39,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["throughput", "latency"])
-    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "file", type=Path, nargs="?", help="rows to send; without one, 60 days of a simulated world"
+    )
     parser.add_argument("--data", choices=["capstone", "handbook"], default="handbook")
-    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--repeat", type=int, default=1, help="send the file so often")
     parser.add_argument("--partitions", type=int, default=4, help="of the topic of transactions")
     parser.add_argument("--scoring", type=int, default=2)
@@ -72,7 +74,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="folder for collapsed stacks of every worker")
     options = parser.parse_args()
     if options.repeat > 1 and options.data == "handbook":
-        parser.error("--repeat: the handbook's days would come again, too late for their windows")
+        parser.error("--repeat: days that come again are too late for their windows")
     for setting in options.set:
         if "=" not in setting:
             parser.error(f"--set {setting}: expected NAME=VALUE")
@@ -80,6 +82,8 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="fs-bench-") as scratch,
         Services(options.archive, options.partitions, Path(scratch), options.full_compiler) as services,
     ):
+        if options.file is None:
+            options.file = simulated(services)
         for setting in options.set:
             name, _, value = setting.partition("=")
             services.stack.environment[f"FRAUDSTREAM_{name}"] = value
@@ -89,6 +93,13 @@ def main() -> None:
     print(text)
     if options.json:
         options.json.write_text(text + "\n")
+
+
+def simulated(services: "Services") -> Path:
+    """Return a file with about 450,000 rows in the handbook's columns."""
+    file = services.scratch / "world.csv.gz"
+    services.stack.run("simulate", "--world", "A", "--cards", "4000", "--days", "60", "--out", str(file))
+    return file
 
 
 def machine() -> dict[str, Any]:
