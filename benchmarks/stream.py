@@ -1,7 +1,7 @@
 """Throughput and latency of the whole stream on real services, everything on this machine.
 
-``python -m benchmarks.stream throughput [FILE --data handbook] --rows 400000 [--archive mongo]``: the rows are
-put into the topic first, then the workers are started; rates are taken between the first and the last
+``python -m benchmarks.stream throughput [FILE --data handbook] --rows 400000 [--archive mongo]``: the rows
+are put into the topic first, then the workers are started; rates are taken between the first and the last
 classification, and CPU of every process from the operating system. ``python -m benchmarks.stream latency
 [FILE] --rate 1000 --seconds 60``: an open loop (send times fixed beforehand), from the producer's clock to an
 independent reader of ``classifications``. Without a file, the rows are those of a simulated world.
