@@ -73,6 +73,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", type=Path, help="folder for collapsed stacks of every worker")
     options = parser.parse_args()
+    if options.file is None and options.data != "handbook":
+        parser.error(f"--data {options.data}: name a file of it")
     if options.repeat > 1 and options.data == "handbook":
         parser.error("--repeat: days that come again are too late for their windows")
     for setting in options.set:
@@ -96,7 +98,7 @@ def main() -> None:
 
 
 def simulated(services: "Services") -> Path:
-    """Return a file with about 450,000 rows in the handbook's columns."""
+    """Return a file with some 426,000 rows in the handbook's columns."""
     file = services.scratch / "world.csv.gz"
     services.stack.run("simulate", "--world", "A", "--cards", "4000", "--days", "60", "--out", str(file))
     return file
@@ -119,7 +121,7 @@ class Services:
     def __init__(self, archive: str, partitions: int, scratch: Path, full_compiler: bool = False) -> None:
         self.partitions = partitions
         self.servers: dict[str, Any] = {
-            "kafka": KafkaServer(warms_up=full_compiler),
+            "kafka": KafkaServer(full_compiler=full_compiler),
             "mariadb": MariaDbServer(),
         }
         if archive == "mongo":

@@ -29,7 +29,7 @@ class Fetching(NamedTuple):
     in_thread
         Fetch, commit and send heartbeats in a thread, as stock does: an agent may then compute for longer
         than its session lasts. Threads wait for each other's turn with the interpreter, though; where several
-        agents share a process, and none computes for long, one event loop does a quarter more.
+        agents share a process, and none computes for long, one event loop does more: ADR 0007.
     """
 
     min_bytes: int = 1

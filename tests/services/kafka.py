@@ -58,8 +58,8 @@ class KafkaServer(Server):
     cable_port
         Port of a :class:`~tests.services.cable.Cable` plugged into ``cabled_port``: clients that come through
         it are told to stay on it, while others reach the broker directly at ``bootstrap``.
-    warms_up
-        Run with Java's full compiler, as brokers in production do: slower for half a minute, faster then.
+    full_compiler
+        Run with all of Java's compiler, as brokers in production do: slower for half a minute, faster then.
     """
 
     name: ClassVar[str] = "kafka"
@@ -71,14 +71,14 @@ class KafkaServer(Server):
         *,
         properties: Mapping[str, object] | None = None,
         cable_port: int | None = None,
-        warms_up: bool = False,
+        full_compiler: bool = False,
     ) -> None:
         super().__init__(directory, port)
         self._controller_port = free_port()
         self.cabled_port = free_port()
         self._cable_port = cable_port or self.cabled_port
         self._properties = dict(properties or {})
-        self._warms_up = warms_up
+        self._full_compiler = full_compiler
 
     @property
     def bootstrap(self) -> str:
@@ -96,7 +96,7 @@ class KafkaServer(Server):
         data = self.directory / "data"
         if not data.exists():
             shutil.copytree(_formatted_directory(), data)
-        flags = JAVA_FLAGS if self._warms_up else (QUICK_COMPILER, *JAVA_FLAGS)
+        flags = JAVA_FLAGS if self._full_compiler else (QUICK_COMPILER, *JAVA_FLAGS)
         return [java(), "-Xmx512m", *flags, "-cp", f"{libraries}/*", "kafka.Kafka", str(settings)]
 
     def answers(self) -> bool:
