@@ -2,14 +2,16 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from fraudstream.adapters import sqlite
 from fraudstream.adapters.sqlite import SqliteDatabase
 from fraudstream.adapters.sqlite_counts import SqliteCountStore
-from fraudstream.errors import InvalidSettings
+from fraudstream.errors import InvalidSettings, StoreUnavailable
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY);"
 
@@ -68,6 +70,60 @@ async def test_waiting_writes_share_one_commit(database: SqliteDatabase) -> None
     await database.read(lambda connection: connection.set_trace_callback(None))
     assert 1 <= begun.count("BEGIN IMMEDIATE") < 20
     assert await numbers_in(database) == list(range(20))
+
+
+async def test_writes_that_come_while_others_are_written_share_the_next_commit(
+    database: SqliteDatabase,
+) -> None:
+    begun: list[str] = []
+    await database.read(lambda connection: connection.set_trace_callback(begun.append))
+
+    async def write_twice(number: int) -> None:
+        await database.write(insert(number))
+        await database.write(insert(100 + number))
+
+    await asyncio.gather(*(write_twice(number) for number in range(20)))
+    await database.read(lambda connection: connection.set_trace_callback(None))
+    # The first begins alone or not; then all that waited, and then what each of those wrote next.
+    assert begun.count("BEGIN IMMEDIATE") <= 4
+    assert len(await numbers_in(database)) == 40
+
+
+async def test_a_file_that_is_locked_is_waited_for_once_and_not_by_each_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.5)
+    made = SqliteDatabase(tmp_path / "numbers.db", SCHEMA)
+    await made.open()
+    with sqlite3.connect(tmp_path / "numbers.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        outcomes = await asyncio.gather(
+            *(made.write(insert(number)) for number in range(10)), return_exceptions=True
+        )
+        took = time.monotonic() - started
+        other.execute("ROLLBACK")
+    assert all(isinstance(one, StoreUnavailable) for one in outcomes)
+    assert took < 2.0
+    await made.close()
+
+
+async def test_a_write_nobody_waits_for_any_more_holds_up_no_other(database: SqliteDatabase) -> None:
+    given_up = asyncio.create_task(database.write(insert(1)))
+    kept = asyncio.create_task(database.write(insert(2)))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert await kept == 1
+    assert 2 in await numbers_in(database)
+
+
+async def test_what_waits_is_written_before_the_file_is_let_go(tmp_path: Path) -> None:
+    made = SqliteDatabase(tmp_path / "numbers.db", SCHEMA)
+    await made.open()
+    writes = [asyncio.create_task(made.write(insert(number))) for number in range(5)]
+    await asyncio.sleep(0)
+    await made.close()
+    assert await asyncio.gather(*writes) == [1] * 5
 
 
 async def test_writes_fail_together_where_the_group_is_lost(database: SqliteDatabase) -> None:
