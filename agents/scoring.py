@@ -39,6 +39,10 @@ class ScoreTransactions:
         key = settings.card_hash_key
         self._settings = settings
         self._metrics = context.metrics
+        stages = self._metrics.stage_seconds
+        self._decoding = stages.labels(agent="scoring", stage="decode")
+        self._scoring = stages.labels(agent="scoring", stage="score")
+        context.gauges.append(self._tell_budget)
         self._table = table
         self._model = model
         self._labels_topic = context.topics.labels.name
@@ -94,9 +98,8 @@ class ScoreTransactions:
         self._dead_letters.brake(len(part), len(part) - len(accepted))
         work.changes = changes(state, settings.epoch)
         work.published = partial(self._count, accepted, part)
-        stages = self._metrics.stage_seconds
-        stages.labels(agent="scoring", stage="decode").observe(decoded - started)
-        stages.labels(agent="scoring", stage="score").observe(scored - decoded)
+        self._decoding.observe(decoded - started)
+        self._scoring.observe(scored - decoded)
         return work
 
     def transaction_id(self, record: Record) -> str:
@@ -134,12 +137,14 @@ class ScoreTransactions:
             decisions[classification.decision] = decisions.get(classification.decision, 0) + 1
         for decision, number in decisions.items():
             metrics.classifications.labels(decision=decision).inc(number)
+        metrics.end_to_end_latency_seconds.observe(max(0.0, time.time() - part.timestamp / 1000))
+
+    def _tell_budget(self, now: float) -> None:
         reviews = [state.review for state in self._table.states.values() if state.review is not None]
         if reviews:
             thresholds = [probability(review.threshold) for review in reviews]
-            metrics.review_threshold.set(sum(thresholds) / len(thresholds))
-            metrics.review_precision.set(sum(review.precision for review in reviews) / len(reviews))
-        metrics.end_to_end_latency_seconds.observe(max(0.0, time.time() - part.timestamp / 1000))
+            self._metrics.review_threshold.set(sum(thresholds) / len(thresholds))
+            self._metrics.review_precision.set(sum(review.precision for review in reviews) / len(reviews))
 
 
 def _policy(settings: Settings) -> Policy:

@@ -195,8 +195,8 @@ def create_app(settings: Settings, role: Role, context: WorkerContext | None = N
 def _fetching(role: Role, settings: Settings) -> Fetching:
     if role is Role.SCORING:
         return Fetching(settings.fetch_min_bytes, settings.fetch_wait_ms)
-    # The sinks compute for milliseconds; a learner may for seconds, when it rebuilds what it has forgotten.
-    return Fetching(GATHER_BYTES, settings.gather_ms, in_thread=role is not Role.SINKS)
+    # Others compute for milliseconds; a learner may for seconds, when it rebuilds what it has forgotten.
+    return Fetching(GATHER_BYTES, settings.gather_ms, in_thread=role is Role.LEARNING)
 
 
 def _attach(context: WorkerContext, module: str, fetching: Fetching) -> AgentApp:

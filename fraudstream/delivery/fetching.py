@@ -1,4 +1,4 @@
-"""Where a consumer fetches: in a thread of its own, as stock Faust does, or in its agent's event loop.
+"""Where a consumer fetches: in its agent's event loop or, as stock Faust does, in a thread of its own.
 
 Private names relied on (``tests/delivery/test_private_names.py`` pins each):
 ``AIOKafkaConsumerThread._create_worker_consumer``, ``AIOKafkaConsumerThread._gather_remaining_tasks``,
@@ -28,13 +28,13 @@ class Fetching(NamedTuple):
         know let records gather.
     in_thread
         Fetch, commit and send heartbeats in a thread, as stock does: an agent may then compute for longer
-        than its session lasts. Threads wait for each other's turn with the interpreter, though; where several
-        agents share a process, and none computes for long, one event loop does more: ADR 0007.
+        than its session lasts. Threads wait for each other's turn with the interpreter, though; where no
+        agent computes for long, one event loop does more, and sooner: ADR 0007.
     """
 
     min_bytes: int = 1
     max_wait_ms: int = 20
-    in_thread: bool = True
+    in_thread: bool = False
 
 
 class SliceConsumerThread(driver.AIOKafkaConsumerThread):

@@ -5,7 +5,7 @@ says how many records of its key came before it and their sum, so that any loss,
 anywhere shows in some output. ``TALLY_KILL`` names a moment (``before``, ``published``, ``written``) at
 which the process kills itself once in ``TALLY_KILL_EVERY`` slices; ``TALLY_FREEZE`` one at which it stops
 itself, to be woken as a zombie; ``TALLY_SHUT`` a file during whose existence partition 0 waits for a store
-that is down. With ``TALLY_FETCH=loop`` records are fetched in the agent's event loop, else in a thread.
+that is down. With ``TALLY_FETCH=thread`` records are fetched in a thread, as a learner's are.
 """
 
 import asyncio
@@ -129,7 +129,7 @@ def main() -> None:
     settings = Settings.load(os.environ)
     configure_logs(settings)
     context = WorkerContext(settings)
-    app = AgentApp(context, "scoring", fetching=Fetching(in_thread=os.environ.get("TALLY_FETCH") != "loop"))
+    app = AgentApp(context, "scoring", fetching=Fetching(in_thread=os.environ.get("TALLY_FETCH") == "thread"))
     app.producers = HarmfulProducers(str(app.conf.id), context.kafka)
     table: SliceTable[State] = app.table("card-history", new=State, restore=State.restore, view=State.view)
     topics = context.topics

@@ -12,7 +12,7 @@ from fraudstream.delivery.slices import PartitionId, RecordSlice, read_in_slices
 
 TOPIC = "sliced-in-tests"
 PARTITION = TP(TOPIC, 0)
-IN_THREAD = Fetching()
+IN_THREAD = Fetching(in_thread=True)
 made_consumers: list[SliceConsumer] = []
 
 

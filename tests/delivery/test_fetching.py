@@ -62,12 +62,12 @@ async def test_a_consumer_in_its_agents_loop_that_cannot_start_says_why(
 @pytest.mark.parametrize(
     ("role", "kind"),
     [
-        (Role.SCORING, SliceConsumerThread),
+        (Role.SCORING, SliceConsumerInLoop),
         (Role.SINKS, SliceConsumerInLoop),
         (Role.LEARNING, SliceConsumerThread),
     ],
 )
-async def test_only_sinks_fetch_in_their_agents_loop(
+async def test_only_a_learner_fetches_in_a_thread(
     role: Role, kind: type[SliceConsumerThread], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = tmp_path_factory.mktemp("data")

@@ -111,7 +111,7 @@ async def test_the_consumer_makes_its_thread_through_the_name_we_override() -> N
 
 
 async def test_the_fetch_wait_that_is_set_before_the_start_is_the_one_sent_to_the_broker() -> None:
-    made = consumer(Fetching(min_bytes=4444, max_wait_ms=33))
+    made = consumer(Fetching(min_bytes=4444, max_wait_ms=33, in_thread=True))
     inner = thread_of(made)._create_worker_consumer(made.transport)
     try:
         assert inner._fetch_min_bytes == 4444

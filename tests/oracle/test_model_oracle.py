@@ -21,7 +21,7 @@ from fraudstream.core.risk import UNKNOWN, EntityRisk, note_label
 from fraudstream.core.terms import STARTS, TERMS
 from tests.model_building import capstone_transactions, handbook_transactions
 from tests.oracle.plain_model import PlainModel
-from tests.oracle.river_model import RiverModel
+from tests.oracle.river_model import RiverModel, ShortFTRL
 
 START = datetime(2018, 4, 1, tzinfo=UTC).timestamp()
 
@@ -81,9 +81,8 @@ def test_every_key_is_that_of_the_formulas_in_any_world(
             plain.label(*due)
 
 
-def river_kept_up_to_date(examples: list[tuple[tuple[int, ...], bool]]) -> list[float]:
+def by_river(examples: list[tuple[tuple[int, ...], bool]], model: RiverModel) -> list[float]:
     """Score and learn with River's own code."""
-    model = RiverModel()
     scores = []
     for keys, fraud in examples:
         scores.append(model.score(keys))
@@ -110,7 +109,8 @@ def test_scores_are_those_of_rivers_estimator(seed: int) -> None:
         ours.append(model.score_keys(keys))
         model.learn_keys(keys, fraud)
 
-    assert ours == pytest.approx(river_kept_up_to_date(examples), rel=1e-12)
+    assert ours == pytest.approx(by_river(examples, RiverModel()), rel=1e-12)
+    assert ours == by_river(examples, RiverModel(ShortFTRL))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -128,7 +128,8 @@ def test_scores_with_keys_that_lean_are_those_of_rivers_parts(seed: int) -> None
         ours.append(model.score_keys(keys))
         model.learn_keys(keys, fraud)
 
-    assert ours == pytest.approx(river_kept_up_to_date(examples), rel=1e-12)
+    assert ours == pytest.approx(by_river(examples, RiverModel()), rel=1e-12)
+    assert ours == by_river(examples, RiverModel(ShortFTRL))
     assert max(ours) > 0.5
     assert min(ours) < 0.01
 
