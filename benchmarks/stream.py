@@ -7,7 +7,7 @@ classification, and CPU of every process from the operating system. ``python -m 
 independent reader of ``classifications``. Without a file, the rows are those of a simulated world.
 
 Figures go to standard output and, with ``--json``, into a file. Quote them with the machine and the date
-they print.
+they print, and see how much of a core its host kept from it meanwhile: ``stolen``.
 """
 
 import argparse
@@ -218,7 +218,8 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
             "replay", str(options.file), "--format", options.data, "--limit", str(options.rows), timeout=900
         )
     rows = sum(stack.ends("transactions"))
-    preload = time.monotonic() - started
+    began = time.monotonic()
+    preload = began - started
     workers = {f"scoring-{n}": stack.start("scoring") for n in range(options.scoring)} | {
         f"sinks-{n}": stack.start("sinks") for n in range(options.sinks)
     }
@@ -228,6 +229,7 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         options.profile.mkdir(parents=True, exist_ok=True)
         samplers = [sample(worker.pid, options.profile / f"{name}.txt") for name, worker in workers.items()]
     before = services.cpu_seconds()
+    stolen = psutil.cpu_times().steal
     first: tuple[float, int] | None = None
     done: dict[str, float] = {}
     progress = {
@@ -257,6 +259,7 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         "transactions": rows,
         "preload_per_second": round(rows / preload),
         "per_second": {what: round((rows - first[1]) / (at - first[0])) for what, at in done.items()},
+        "stolen_cores": round((psutil.cpu_times().steal - stolen) / (time.monotonic() - began), 2),
         "per_second_all": round((rows - first[1]) / (max(done.values()) - first[0])),
         "worker_cpu_us_per_transaction": {
             role: round(sum(v for k, v in spent.items() if k.startswith(role)) / rows * 1e6, 1)
@@ -324,8 +327,8 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
 
 
 def busy(processes: list[tuple[str, psutil.Process]], services: Services) -> dict[str, float]:
-    """CPU seconds of processes so far, by name, and of broker and stores."""
-    spent = services.cpu_seconds()
+    """CPU seconds so far of processes, by name, of broker and stores, and what the host gave to others."""
+    spent = services.cpu_seconds() | {"stolen": psutil.cpu_times().steal}
     for name, process in processes:
         spent[name] = spent.get(name, 0.0) + cpu(process)
     return spent

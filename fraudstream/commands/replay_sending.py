@@ -21,7 +21,7 @@ from fraudstream.settings import Settings
 DELIVERY_TIMEOUT_MS = 60_000
 """A broker that restarts is back within a minute; longer and the person at the terminal should know."""
 
-GATHER_MS, PACED_GATHER_MS = 5, 3
+GATHER_MS, PACED_GATHER_MS = 5, 1
 """How long rows gather for one request, as fast as they can be sent and at a pace. At a pace it adds to every
 latency; with less of it, brokers and workers handle so many small requests that latency rises again."""
 

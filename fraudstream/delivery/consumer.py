@@ -114,9 +114,12 @@ class SliceConsumer(driver.Consumer):
     async def sleep(self, n: Any, **kwargs: Any) -> None:
         """Sleep, but wake up as soon as a held partition has room.
 
-        Stock sleeps a whole second when every partition is held.
+        Stock sleeps a whole second when every partition is held. To let other tasks run, which it does
+        before each fetch, it makes a task and cancels it.
         """
-        if n == 1 and not self._get_active_partitions():
+        if not n:
+            await asyncio.sleep(0)
+        elif n == 1 and not self._get_active_partitions():
             self._room = asyncio.Event()
             try:
                 await asyncio.wait_for(self._room.wait(), 1)
