@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from math import sqrt
 from typing import Any
 
 from river import linear_model, optim
@@ -25,8 +26,8 @@ class ShortFTRL(optim.base.Optimizer):
 
     def _step_with_dict(self, w: Any, g: Any) -> Any:
         for key, gradient in g.items():
-            self.squares[key] += gradient**2
-            w[key] = w.get(key, 0.0) - ALPHA * gradient / (BETA + self.squares[key] ** 0.5)
+            self.squares[key] += gradient * gradient
+            w[key] = w.get(key, 0.0) - ALPHA * gradient / (BETA + sqrt(self.squares[key]))
         return w
 
 
