@@ -229,7 +229,7 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         options.profile.mkdir(parents=True, exist_ok=True)
         samplers = [sample(worker.pid, options.profile / f"{name}.txt") for name, worker in workers.items()]
     before = services.cpu_seconds()
-    stolen = psutil.cpu_times().steal
+    kept = stolen()
     first: tuple[float, int] | None = None
     done: dict[str, float] = {}
     progress = {
@@ -259,7 +259,7 @@ def throughput(options: argparse.Namespace, services: Services) -> dict[str, Any
         "transactions": rows,
         "preload_per_second": round(rows / preload),
         "per_second": {what: round((rows - first[1]) / (at - first[0])) for what, at in done.items()},
-        "stolen_cores": round((psutil.cpu_times().steal - stolen) / (time.monotonic() - began), 2),
+        "stolen_cores": round((stolen() - kept) / (time.monotonic() - began), 2),
         "per_second_all": round((rows - first[1]) / (max(done.values()) - first[0])),
         "worker_cpu_us_per_transaction": {
             role: round(sum(v for k, v in spent.items() if k.startswith(role)) / rows * 1e6, 1)
@@ -282,6 +282,11 @@ def cpu(process: psutil.Process) -> float:
     """CPU seconds a process has spent."""
     times = process.cpu_times()
     return times.user + times.system
+
+
+def stolen() -> float:
+    """CPU seconds that the host of this machine gave to others; 0 where the system does not tell."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
@@ -328,7 +333,7 @@ def latency(options: argparse.Namespace, services: Services) -> dict[str, Any]:
 
 def busy(processes: list[tuple[str, psutil.Process]], services: Services) -> dict[str, float]:
     """CPU seconds so far of processes, by name, of broker and stores, and what the host gave to others."""
-    spent = services.cpu_seconds() | {"stolen": psutil.cpu_times().steal}
+    spent = services.cpu_seconds() | {"stolen": stolen()}
     for name, process in processes:
         spent[name] = spent.get(name, 0.0) + cpu(process)
     return spent

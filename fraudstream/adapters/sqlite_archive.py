@@ -110,11 +110,16 @@ class _Transaction(msgspec.Struct, gc=False):
 
 
 class _Classification(msgspec.Struct, gc=False):
-    """What gets a column of its own. Times stay text: ISO 8601 in UTC sorts as time does."""
+    """What gets a column of its own, and what the view shows: without it, it is no classification.
+
+    Times are kept as text: ISO 8601 in UTC sorts as time does.
+    """
 
     source: Position
     transaction: _Transaction
     event_time: datetime
+    decision: str
+    score: float
 
 
 _OVERRULED = {

@@ -20,6 +20,7 @@ from fraudstream.core.messages import (
     Position,
     Transaction,
 )
+from fraudstream.errors import InvalidMessage
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IO = Path("/proc/self/io")
@@ -97,6 +98,16 @@ async def test_storing_writes_about_as_much_as_there_is_to_store(archive: Sqlite
 def written() -> int:
     fields = dict(line.split(": ") for line in IO.read_text().splitlines())
     return int(fields["wchar"])
+
+
+@pytest.mark.parametrize("missing", ["source", "transaction", "event_time", "decision", "score"])
+async def test_what_lacks_a_part_that_people_look_for_is_no_classification(
+    archive: SqliteArchive, missing: str
+) -> None:
+    parts = msgspec.json.decode(scored(1, "t1"))
+    del parts[missing]
+    with pytest.raises(InvalidMessage):
+        await archive.store([msgspec.json.encode(parts)])
 
 
 async def test_people_find_what_was_decided_and_labelled_in_columns(
